@@ -1,0 +1,104 @@
+"""The native core's DNS half: walk a message, answer what can be answered, check what comes from upstream.
+
+Nothing here knows a client: `Client` is opaque and has no readable part. No function raises for bytes from the
+network; they give an answer, an `Ask`, a reason word, or silence.
+"""
+
+from collections.abc import Buffer, Sequence
+from typing import Final, Literal
+
+class Client:
+    """Where an answer goes (address, local address). Opaque: no attribute, no useful repr."""
+
+class Ask:
+    """One query that needs Python. Immutable. Holds the walked question, never the client."""
+
+    why: Final[Literal["miss", "hits"]]  # forward it | several entries speak about the name: decide
+    transport: Final[int]  # terms.Transport
+    wire: Final[bytes]  # the folded name
+    qtype: Final[int]
+    qclass: Final[int]
+    key: Final[bytes]  # 16 octets: (name, type, class, DO, CD) keyed per process; equal keys coalesce
+    hits: Final[tuple[tuple[int, bool], ...]]  # (set, is the whole name), shallowest first
+    def upstream(self, id: int) -> bytes:
+        """The query to send: RD=1, CD and DO copied, own OPT of 1232, no options, the name's case as asked."""
+
+class Reply:
+    """An upstream answer that passed the walk."""
+
+    rcode: Final[int]
+    truncated: Final[bool]
+    ttl_s: Final[int]  # least TTL of what will be cached; the negative rule for NXDOMAIN and NODATA; 0: not cacheable
+    hits: Final[tuple[tuple[tuple[int, bool], ...], ...]]  # one item a CNAME, DNAME, HTTPS or SVCB target with entries, in order of the answer
+    failed: Final[bool]  # SERVFAIL, REFUSED and the like: try another upstream
+
+class Core:
+    """Table, cache and answer writer of one worker."""
+
+    def __init__(self, *, cache_bytes: int, slab: Buffer, layout: Sequence[int]) -> None:
+        """`slab`: writable uint64 cells (counts.slab); `layout`: counts.layout.NATIVE, the cell offsets in fixed order."""
+
+    def configure(self, *, addresses4: Sequence[bytes], addresses6: Sequence[bytes], ttl_s: int, udp_max: int, not_ready: bool) -> None:
+        """`not_ready`: answer everything with SERVFAIL and EDE 14 while there is no table."""
+
+    def swap(self, table: Buffer | None, key: bytes, verdicts: Sequence[tuple[int, int, int, Sequence[int]]], index: Buffer) -> None:
+        """Take a new table. `verdicts`: (action, ede or -1, hit cell or -1, shadow cells); action: 0 none, 1 stop_page, 2 nxdomain,
+        3 nodata, 4 refused, 5 drop. `index`: uint32 verdict number for [set * 2 + is the whole name]; 0xffffffff asks Python.
+        Cached answers are checked against the new table before they are used again. The old buffer is released."""
+
+    def add_verdict(self, verdict: tuple[int, int, int, Sequence[int]]) -> int:
+        """For a combination of sets; valid until the next swap."""
+
+    def handle(self, packet: Buffer, transport: int, family: int, now_ms: int) -> bytes | Ask | None:
+        """One message from a client. family: 4 or 6. None: stay silent."""
+
+    def prohibit(self, packet: Buffer, transport: int, family: int, now_ms: int) -> bytes | None:
+        """The answer for a client that may not ask: REFUSED, EDE 18."""
+
+    def blocked(self, ask: Ask, verdict: int, now_ms: int) -> bytes | None:
+        """The answer of that verdict, counted; None for drop. Verdict action 0 is a ValueError."""
+
+    def note(self, verdict: int) -> None:
+        """Count a verdict's cells without answering (shadow hits)."""
+
+    def failure(self, ask: Ask, rcode: int, ede: int, now_ms: int) -> bytes:
+        """SERVFAIL and the like; ede -1 for none."""
+
+    def walk_reply(self, ask: Ask, packet: Buffer, id: int) -> Reply | str:
+        """Check an upstream's datagram or TCP message under a hop and size budget. A str says why it was refused:
+        "mismatch" (not our ID, question, QR: keep waiting), "malformed"."""
+
+    def finish(self, ask: Ask, reply: Reply, now_ms: int) -> bytes:
+        """Cache `reply` if it may be, and write this client's answer: own ID, case, OPT; truncated to its room with TC."""
+
+    def remember_failure(self, ask: Ask, now_ms: int) -> None:
+        """RFC 9520 §3.2: SERVFAIL, EDE 13 for this key for 5 s, doubling to 5 min while it fails again."""
+
+    def flush(self) -> None: ...
+    def stats(self) -> dict[str, int]:
+        """cache_entries, cache_bytes, cache_evictions, failures ..."""
+
+class Acl:
+    """CIDR prefixes, longest 1,024 of them."""
+
+    def __init__(self, prefixes: Sequence[tuple[bytes, int]]) -> None:
+        """(packed address, prefix length)"""
+    def allows(self, packed: bytes) -> bool: ...
+
+class UdpDoor:
+    """A bound UDP socket: batches in and out (recvmmsg, sendmmsg), replies from the address that was asked (IP_PKTINFO)."""
+
+    def __init__(self, core: Core, fd: int, family: int, acl: Acl) -> None: ...
+    def poll(self, now_ms: int) -> list[tuple[Ask, Client]]:
+        """Take up to a batch, answer what the core can, return the rest. Never blocks."""
+    def send(self, answers: Sequence[tuple[Client, bytes]]) -> int: ...
+
+class Pending:
+    """Queries on their way upstream: coalescing by key, IDs, deadlines, a limit."""
+
+    def __init__(self, capacity: int) -> None: ...
+    def open(self, ask: Ask, deadline_ms: int) -> tuple[int, bool] | None:
+        """(slot, is new); None: the table is full."""
+    def close(self, slot: int) -> None: ...
+    def expire(self, now_ms: int) -> list[int]: ...
+    def __len__(self) -> int: ...

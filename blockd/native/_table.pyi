@@ -1,0 +1,79 @@
+"""The native core's table half: fingerprints, compiled lists, the table file. Wire names are folded, uncompressed."""
+
+from collections.abc import Buffer, Sequence
+
+def fingerprint(key: bytes, wire: Buffer) -> bytes:
+    """16 octets (hi, lo, little-endian each): name.h. ValueError when `wire` is not one whole name."""
+
+def suffix_fingerprints(key: bytes, wire: Buffer) -> list[bytes]:
+    """Shallowest suffix first."""
+
+def url_fingerprint(key: bytes, url_key: Buffer) -> bytes: ...
+
+class ListBuilder:
+    """Collects one list's entries and writes its compiled file (24-octet records sorted by fingerprint).
+
+    Compiled list: see compiled_list.h. A record is (fingerprint, row, rule); rule is an index that the caller gives meaning to
+    (kind, action, category), the caller's canonical JSON of which is stored in the file. Entries with the same fingerprint
+    and rule are one (the lowest row stays).
+    """
+
+    def __init__(self, key: bytes, rails: bytes) -> None:
+        """`rails`: 24-octet records {fingerprint, uint64 flags}: 1 protected itself, 2 every name one label under it
+        is a public suffix, 4 an exception to 2. Compared with the names of blocking entries."""
+
+    def add_text(self, data: Buffer, format: str, first_row: int, rule: int) -> list[tuple[int, int, int, str]]:
+        """Parse a block of whole lines of `domains`, `hosts`, `wildcard`, `adblock`; plain ASCII rows are taken here.
+
+        Returns what is left to the caller: (row, start, end, why), offsets into `data`. why is "python" (not plain: IDNA,
+        escapes, upper layers), "protected", or a reason word for a bad line. Releases the GIL.
+        """
+
+    def add_name(self, wire: Buffer, kind: int, rule: int, row: int) -> bool:
+        """False: a rail protects the name and it was not added."""
+
+    def add_url(self, url_key: Buffer, host_wire: Buffer | None, rule: int, row: int) -> None:
+        """A URL entry, and the mark on its host (None for an IP host)."""
+
+    def write(self, path: str, rules: bytes) -> tuple[int, int]:
+        """Sort, drop doubles, write, fsync. Returns (entries, rows that were doubles). Releases the GIL."""
+
+class CompiledList:
+    """A compiled list, mapped. Raises ValueError with a phrase when the file fails its checks (digest included)."""
+
+    def __init__(self, path: str, key: bytes) -> None: ...
+    entries: int
+    rules: bytes
+    def find(self, fingerprint: bytes) -> list[tuple[int, int]]:
+        """(row, rule) of each record with that fingerprint."""
+    def diff(self, old: CompiledList | None) -> tuple[int, int]:
+        """(added, removed) entries against an older version: (fingerprint, what the rule says) pairs that differ."""
+    def close(self) -> None: ...
+
+def build_table(path: str, key: bytes, lists: Sequence[tuple[CompiledList, Sequence[int]]], rules: bytes, kinds: Sequence[int]) -> int:
+    """Merge compiled lists into one table file: written, fsynced, deterministic. Returns the entries.
+
+    `lists`: each with the global rule index of each of its local rules (-1: leave those entries out). `kinds`: the terms.Kind of
+    each global rule. `rules`: canonical JSON stored in the file. Releases the GIL.
+    """
+
+class Table:
+    """A mapped table. `verify` also checks the body's digest and every bucket's order. ValueError with a phrase when it fails.
+
+    Exposes its mapping through the buffer protocol (read-only), which is how the DNS core takes it.
+    """
+
+    def __init__(self, path: str, key: bytes, verify: bool = False) -> None: ...
+    entries: int
+    sets: int
+    bytes: int
+    rules: bytes
+    def lookup(self, wire: Buffer) -> list[tuple[int, int, bool]]:
+        """(set, depth in labels, is the whole name) of every entry that speaks about the name, shallowest first."""
+    def lookup_url(self, url_key: Buffer) -> int | None:
+        """The set of that URL entry."""
+    def set_rules(self, set: int) -> tuple[int, ...]:
+        """Global rule indexes of a set."""
+    def url_host(self, wire: Buffer) -> bool:
+        """True when a URL entry names this host."""
+    def close(self) -> None: ...
