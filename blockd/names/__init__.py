@@ -4,6 +4,7 @@ Any text gives a value or :class:`InvalidName`, whose message never holds the te
 """
 
 from blockd.names.domain import DomainName, InvalidName, Reason, from_labels, from_wire, parse_domain
+from blockd.names.protected import protected_names
 from blockd.names.suffix import public_suffix, registrable
 from blockd.names.url import CanonicalURL, parse_url, parse_url_entry
 
@@ -17,6 +18,7 @@ __all__ = [
     "parse_domain",
     "parse_url",
     "parse_url_entry",
+    "protected_names",
     "public_suffix",
     "registrable",
 ]

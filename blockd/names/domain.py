@@ -6,8 +6,8 @@ octets, never on text: the one-label name ``a\.b`` and the two-label name ``a.b`
 Three readings of text, tried in this order by :func:`parse_domain`:
 
 1. *Plain*: labels of ASCII letters, digits, ``-`` and ``_``, with or without the final dot. Nearly every list row and query. An
-   ``xn--`` label is taken as the octets it is, valid Punycode or not: the DNS does not decode it, and neither do browsers'
-   parsers for an all-ASCII host (WHATWG URL §3.5).
+   ``xn--`` label is taken as the octets it is, valid Punycode or not: the DNS does not decode it, and ada's host parser lets an
+   all-ASCII host stand as well. A listed name can therefore be matched even where no browser would show it.
 2. *Presentation*: text with a backslash is ASCII with the escapes of RFC 1035 §5.1, ``\DDD`` (decimal octet) and ``\X``.
 3. *International*: text beyond ASCII goes through UTS 46 (ada's host parser), and what comes out is read as plain text again.
 

@@ -6,7 +6,9 @@ the ICANN one (registries) and the private one (hosting companies), unless the c
 
 The algorithm (publicsuffix.org/list, "Algorithm"): a rule matches a name when its labels are the name's last labels, ``*`` standing for
 any one label; an exception rule (``!``) wins over all, else the rule with the most labels; no rule is the rule ``*``. The public suffix
-is the labels matched, one fewer for an exception. The registrable domain is the public suffix and one label more.
+is the labels matched, one fewer for an exception. The registrable domain is the public suffix and one label more. One point is left
+open there (publicsuffix/list issues 694 and 1989): is ``kobe.jp`` a public suffix because ``*.kobe.jp`` is a rule? Browsers say yes, and so
+does blockd: an entry that blocks ``kobe.jp`` would block everyone under it.
 
     >>> str(public_suffix("www.example.co.uk"))
     'co.uk'
@@ -44,7 +46,7 @@ class RuleKind(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class SuffixRule:
-    """One rule: ``co.uk`` (exact), ``*.ck`` (wildcard, `name` is ``ck``), ``!www.ck`` (exception, `name` is ``www.ck``)."""
+    """One rule: ``co.uk`` (exact), ``*.ck`` (`name` is ``ck``: one exact, one wildcard), ``!www.ck`` (exception, `name` is ``www.ck``)."""
 
     name: DomainName
     kind: RuleKind
@@ -60,7 +62,7 @@ class SuffixList:
     private: Mapping[bytes, RuleKind]
 
     def __iter__(self) -> Iterator[SuffixRule]:
-        """Every rule, a name with two rules twice."""
+        """Every rule, once for each thing that is said about its name."""
         for section, private in ((self.icann, False), (self.private, True)):
             for wire, kinds in section.items():
                 for kind in kinds:
@@ -112,9 +114,11 @@ def parse(data: bytes) -> SuffixList:
         if not line or line.startswith("//") or line.isspace():
             continue
         rule = line.split(None, 1)[0]
-        kind = RuleKind.WILDCARD if rule.startswith("*.") else RuleKind.EXCEPTION if rule.startswith("!") else RuleKind.EXACT
+        kind = RuleKind.EXCEPTION if rule.startswith("!") else RuleKind.EXACT
+        if rule.startswith("*."):
+            kind |= RuleKind.WILDCARD
         try:
-            wire = parse_domain(rule.lstrip("!") if kind is RuleKind.EXCEPTION else rule.removeprefix("*.")).wire
+            wire = parse_domain(rule[1:] if kind is RuleKind.EXCEPTION else rule.removeprefix("*.")).wire
         except Refused as refused:
             raise Corrupt(f"line {number} of the public suffix list is no rule ({refused.reason})") from None
         section[wire] = section.get(wire, RuleKind(0)) | kind
