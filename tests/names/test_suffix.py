@@ -189,6 +189,6 @@ def test_loading_takes_less_than_a_tenth_of_a_second():
 
 
 def test_importing_the_package_loads_nothing():
-    code = "from blockd.names import protected as p, suffix as s; print(s.shipped.cache_info().misses, p.protected_names.cache_info().misses)"
+    code = "from blockd.names import protected, suffix; print(suffix.shipped.cache_info(), protected.protected_names.cache_info())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=store.CHECKOUT.parent)
-    assert done.stdout.split() == ["0", "0"]
+    assert done.stdout.count("misses=0") == 2
