@@ -26,13 +26,15 @@ class Rule:
 
 
 def dump_rules(rules: Sequence[Rule]) -> bytes:
-    """Canonical JSON (sorted keys, no spaces)."""
-    rows = [{"list": r.list, "kind": int(r.kind), "category": r.category.value, "action": r.action.value if r.action else None} for r in rules]
+    """Write canonical JSON (sorted keys, no spaces)."""
+    rows = [
+        {"list": r.list, "kind": int(r.kind), "category": r.category.value, "action": r.action.value if r.action else None} for r in rules
+    ]
     return json.dumps(rows, sort_keys=True, separators=(",", ":")).encode()
 
 
 def load_rules(data: bytes) -> tuple[Rule, ...]:
-    """The inverse of :func:`dump_rules`."""
+    """Read what :func:`dump_rules` wrote. ValueError, KeyError or TypeError when it did not."""
     return tuple(
         Rule(ListName(r["list"]), Kind(r["kind"]), Category(r["category"]), Action(r["action"]) if r["action"] else None)
         for r in json.loads(data)
