@@ -61,7 +61,7 @@ class Reason(StrEnum):
 _MESSAGES = {
     Reason.EMPTY: "empty text is no name",
     Reason.ROOT: "the root has no name to look up or to block",
-    Reason.LENGTH: "too long: a name has at most 255 octets on the wire (RFC 1035 §2.3.4), a URL 65536 characters",
+    Reason.LENGTH: "too long: a name has at most 255 octets on the wire (RFC 1035 §2.3.4), a URL 8192 characters",
     Reason.LABEL: "a label has more than 63 octets (RFC 1035 §2.3.4)",
     Reason.EMPTY_LABEL: "two dots stand together, or a dot stands in front",
     Reason.CHARACTER: "a character that must be escaped as \\DDD in a name (RFC 1035 §5.1)",

@@ -41,7 +41,7 @@ from dataclasses import dataclass
 from blockd.names import ada
 from blockd.names.domain import DomainName, InvalidName, Reason, from_labels
 
-URL_TEXT_MAX_CHARACTERS = 65536
+URL_TEXT_MAX_CHARACTERS = 8192  # of the text and of the canonical form: what common servers take as a request line, and a list's row
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -54,9 +54,16 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?").match
 _AUTHORITY = re.compile(r"[^/\\?#]*").match
 _IPV4 = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+").fullmatch
 
-_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")  # RFC 3986 §2.3
-_TO_CHANGE = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~!$&'()*+,;=:@/-]").sub  # an escape, or what is no pchar (RFC 3986 §3.3)
-_TO_CHANGE_IN_QUERY = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~!$&'()*+,;=:@/?-]").sub
+# Runs of what is not in its normal form (RFC 3986 §6.2.2): escaped unreserved characters (§2.3), other escapes in lower case, and what
+# must be escaped: a stray "%", and what is neither pchar nor "/" (§3.3), in a query nor "?" (§3.4). All else is left unmatched.
+_UNRESERVED = "(?:2[DEde]|3[0-9]|4[1-9A-Fa-f]|5[0-9AFaf]|6[1-9A-Fa-f]|7[0-9AEae])"
+_TO_CHANGE = (
+    rf"(?P<decode>(?:%{_UNRESERVED})+)"
+    rf"|(?P<upper>(?:%(?!{_UNRESERVED})(?:[0-9A-F][a-f]|[a-f][0-9A-Fa-f]))+)"
+    r"|(?:%(?![0-9A-Fa-f]{2})|[^%A-Za-z0-9._~!$&'()*+,;=:@/-])+"
+)
+_change = re.compile(_TO_CHANGE).sub
+_change_query = re.compile(_TO_CHANGE.replace("@/-", "@/?-")).sub
 _SLASHES = re.compile(r"/{2,}").sub
 
 
@@ -100,19 +107,24 @@ def parse_url(text: str) -> CanonicalURL:
     href = ada.href(text)
     if href is None:
         raise InvalidName(_why(text))
+    if len(href) > 3 * URL_TEXT_MAX_CHARACTERS:  # decoding makes one character of three, so this can't come below the limit
+        raise InvalidName(Reason.LENGTH)
     found = _HREF(href)
     if found is None:
         raise InvalidName(Reason.SCHEME)
     scheme, host, port, path, query = found.groups()
     host, domain = _host(host)
-    return CanonicalURL(
+    url = CanonicalURL(
         scheme=scheme,
         host=host,
         port=int(port) if port else _DEFAULT_PORTS[scheme],
-        path=_SLASHES("/", _TO_CHANGE(_escape, path)),
-        query=_TO_CHANGE_IN_QUERY(_escape, query) if query else "",
+        path=_SLASHES("/", _change(_normal, path)),
+        query=_change_query(_normal, query) if query else "",
         domain=domain,
     )
+    if len(str(url)) > URL_TEXT_MAX_CHARACTERS:
+        raise InvalidName(Reason.LENGTH)
+    return url
 
 
 def parse_url_entry(text: str) -> tuple[CanonicalURL, ...]:
@@ -164,10 +176,11 @@ def _host(host: str) -> tuple[str, DomainName | None]:
     return host, from_labels(host.encode("ascii").split(b"."))
 
 
-def _escape(found: re.Match[str]) -> str:
-    """One escape in its normal form, or the escape of one character that may not stand raw."""
+def _normal(found: re.Match[str]) -> str:
+    """Write a run of escapes or characters in its normal form."""
     text = found[0]
-    if len(text) == 1:
-        return f"%{ord(text):02X}"
-    char = chr(int(text[1:], 16))
-    return char if char in _UNRESERVED else text.upper()
+    if found.lastgroup == "decode":
+        return bytes.fromhex(text.replace("%", "")).decode("ascii")
+    if found.lastgroup == "upper":
+        return text.upper()
+    return "".join([f"%{ord(char):02X}" for char in text])

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import time
 
 import pytest
 from hypothesis import example, given
@@ -171,6 +173,8 @@ def test_canonical_form(text, key):
         ("http://example.com/\ud800", "character"),
         ("http://\udfff/", "character"),
         ("http://example.com/" + "a" * URL_TEXT_MAX_CHARACTERS, "length"),
+        ("http://example.com/" + "ü" * (URL_TEXT_MAX_CHARACTERS // 4), "length"),  # six characters each, once escaped
+        ("http://example.com/" + "漢" * (URL_TEXT_MAX_CHARACTERS - 50), "length"),
         ("ü" * 10_000_000, "length"),
     ],
 )
@@ -178,6 +182,40 @@ def test_text_that_is_no_url(text, reason):
     with pytest.raises(InvalidName) as caught:
         parse_url(text)
     assert caught.value.reason == reason
+
+
+def test_the_limit_at_its_edge():
+    longest = "http://example.com/" + "a" * (URL_TEXT_MAX_CHARACTERS - 19)
+    assert len(parse_url(longest).key()) == URL_TEXT_MAX_CHARACTERS
+    assert parse_url("http://example.com/" + "%61" * 2000).path == "/" + "a" * 2000
+    with pytest.raises(InvalidName, match="too long"):
+        parse_url(longest + "a")
+
+
+# Each was the slowest of its kind; a request must not hold up others (5 ms on an idle machine, more here for a busy one).
+@pytest.mark.parametrize(
+    "text",
+    [
+        "%41" * 2700,
+        "%" * 8000,
+        "[" * 8000,
+        "[%41" * 2000,
+        "%e4a%41" * 1100,
+        "/" * 8000,
+        "a/" * 1600 + "../" * 1600,
+        "漢" * 8000,
+        "./" * 4000,
+    ],
+    ids=lambda text: text[:7],
+)
+def test_no_text_takes_long(text):
+    def once():
+        start = time.thread_time()
+        with contextlib.suppress(InvalidName):
+            parse_url("http://example.com/" + text)
+        return time.thread_time() - start
+
+    assert min(once() for _ in range(5)) < 0.02
 
 
 def test_parts():
