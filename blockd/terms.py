@@ -6,7 +6,7 @@ record call things. Nothing in this file computes.
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 from typing import NewType
 
 Instant = NewType("Instant", float)
@@ -16,7 +16,7 @@ ListName = NewType("ListName", str)
 """``FEED/LIST``, as in the configuration: lower-case letters, digits, ``-``, ``_`` and ``.`` on both sides."""
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """How a list's bytes are read; declared per list in its signed metadata, never guessed."""
 
     DOMAINS = "domains"
@@ -28,7 +28,7 @@ class Format(str, Enum):
     CSV = "csv"
 
 
-class Basis(str, Enum):
+class Basis(StrEnum):
     """On whose authority a list blocks; decides the Extended DNS Error (RFC 8914 §4.16-4.18) and 451 or 403."""
 
     MANDATED = "mandated"
@@ -43,7 +43,7 @@ BASIS_STRENGTH = {Basis.MANDATED: 3, Basis.OPERATOR: 2, Basis.SUBSCRIBER: 1}
 """When several lists match, the strongest basis gives the code: 16 over 15 over 17."""
 
 
-class Action(str, Enum):
+class Action(StrEnum):
     """What a blocked name is answered with."""
 
     STOP_PAGE = "stop_page"
@@ -53,7 +53,7 @@ class Action(str, Enum):
     DROP = "drop"
 
 
-class Mode(str, Enum):
+class Mode(StrEnum):
     """What the operator lets a list do."""
 
     SHADOW = "shadow"
@@ -61,7 +61,7 @@ class Mode(str, Enum):
     OFF = "off"
 
 
-class Notify(str, Enum):
+class Notify(StrEnum):
     """What a blocked client is told."""
 
     FULL = "full"
@@ -80,7 +80,7 @@ class Kind(IntEnum):
     URL_HOST = 6  # the mark on a name that has URL entries; made by the compiler, never written by a publisher
 
 
-class Category(str, Enum):
+class Category(StrEnum):
     """One vocabulary for all lists, mapped to the Luxembourg/INHOPE terms in the manual. Closed: it is a label."""
 
     CSAM = "csam"
@@ -97,7 +97,7 @@ class Category(str, Enum):
     OTHER = "other"
 
 
-class Result(str, Enum):
+class Result(StrEnum):
     """How one update run of one list ended; the label `result` of ``blockd_list_updates_total``."""
 
     APPLIED = "applied"
@@ -131,7 +131,7 @@ class Source(IntEnum):
     ERROR = 3
 
 
-class Stage(str, Enum):
+class Stage(StrEnum):
     """Where a policy hit happened."""
 
     DNS = "dns"

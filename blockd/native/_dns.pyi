@@ -4,8 +4,10 @@ Nothing here knows a client: `Client` is opaque and has no readable part. No fun
 network; they give an answer, an `Ask`, a reason word, or silence.
 """
 
-from collections.abc import Buffer, Sequence
+from collections.abc import Sequence
 from typing import Final, Literal
+
+from typing_extensions import Buffer
 
 class Client:
     """Where an answer goes (address, local address). Opaque: no attribute, no useful repr."""
