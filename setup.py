@@ -22,4 +22,7 @@ def extension(name: str) -> Extension:
     )
 
 
-setup(ext_modules=[extension(n) for n in ("table", "dns") if glob(f"blockd/native/{n}_*.c")], options={"bdist_wheel": {"py_limited_api": "cp311"}})
+setup(
+    ext_modules=[extension(n) for n in ("table", "dns") if glob(f"blockd/native/{n}_*.c")],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)

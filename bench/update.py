@@ -20,8 +20,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.machine import header  # noqa: E402
-from tests.system.gateway import Gateway, blockd, enforce  # noqa: E402
+from bench.machine import header
+from tests.system.gateway import Gateway, blockd, enforce
 
 
 def names(count: int, seed: int) -> list[str]:
@@ -57,7 +57,21 @@ def main() -> int:
         gateway.publisher.init()
         listed = home / "big.domains"
         listed.write_text("\n".join(rows) + "\n", encoding="ascii")
-        blockd("feed", "publish", gateway.publisher.repo, "--list", "big", "--format", "domains", "--category", "malware", "--basis", "operator", listed, timeout_s=600)
+        blockd(
+            "feed",
+            "publish",
+            gateway.publisher.repo,
+            "--list",
+            "big",
+            "--format",
+            "domains",
+            "--category",
+            "malware",
+            "--basis",
+            "operator",
+            listed,
+            timeout_s=600,
+        )
         sorts, updates = [], []
         with gateway:
             gateway.update()
@@ -65,7 +79,21 @@ def main() -> int:
                 added = fresh[100 * number : 100 * number + 50]
                 rows = rows[50:] + added
                 listed.write_text("\n".join(rows) + "\n", encoding="ascii")
-                blockd("feed", "publish", gateway.publisher.repo, "--list", "big", "--format", "domains", "--category", "malware", "--basis", "operator", listed, timeout_s=600)
+                blockd(
+                    "feed",
+                    "publish",
+                    gateway.publisher.repo,
+                    "--list",
+                    "big",
+                    "--format",
+                    "domains",
+                    "--category",
+                    "malware",
+                    "--basis",
+                    "operator",
+                    listed,
+                    timeout_s=600,
+                )
                 sorts.append(sort_seconds(listed))
                 start = time.perf_counter()
                 gateway.update()
@@ -74,9 +102,14 @@ def main() -> int:
                 if not any(option.otype == 15 for option in answer.options):
                     print(f"{added[0]} is not blocked after the update", file=sys.stderr)
                     return 1
-                print(f"round {number + 1}: sort -u {sorts[-1]:.2f} s, update to enforced {updates[-1]:.2f} s, ratio {updates[-1] / sorts[-1]:.2f}", flush=True)
+                print(
+                    f"round {number + 1}: sort -u {sorts[-1]:.2f} s, update to enforced {updates[-1]:.2f} s, ratio {updates[-1] / sorts[-1]:.2f}",
+                    flush=True,
+                )
     ratios = [u / s for u, s in zip(updates, sorts, strict=True)]
-    print(f"median: sort -u {statistics.median(sorts):.2f} s, update to enforced {statistics.median(updates):.2f} s, ratio {statistics.median(ratios):.2f} (must be at most 3)")
+    print(
+        f"median: sort -u {statistics.median(sorts):.2f} s, update to enforced {statistics.median(updates):.2f} s, ratio {statistics.median(ratios):.2f} (must be at most 3)"
+    )
     return 0
 
 

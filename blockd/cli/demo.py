@@ -93,7 +93,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="run everything on loopback with example lists",
         description="Sign example lists, run every part on loopback and show five things to try. With --once, walk through and check every answer.",
     )
-    parser.add_argument("--dir", type=Path, metavar="D", help="keep everything in D (a new or empty folder); default: a temporary one, removed at the end")
+    parser.add_argument(
+        "--dir", type=Path, metavar="D", help="keep everything in D (a new or empty folder); default: a temporary one, removed at the end"
+    )
     parser.add_argument("--once", action="store_true", help="walk through by itself, check every answer, exit 0 or 1")
     parser.set_defaults(run=run)
 
@@ -168,7 +170,9 @@ class Demo:
             [sys.executable, "-m", "blockd", *map(str, args)], capture_output=True, text=True, check=False
         )
         if check and done.returncode != 0:
-            raise Unavailable(f"blockd {' '.join(map(str, args))}: {done.stderr.strip() or done.stdout.strip() or f'exit {done.returncode}'}")
+            raise Unavailable(
+                f"blockd {' '.join(map(str, args))}: {done.stderr.strip() or done.stdout.strip() or f'exit {done.returncode}'}"
+            )
         return done
 
     def prepare(self) -> None:
@@ -189,7 +193,19 @@ class Demo:
     def publish(self, name: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Publish the list's file as it is now, signed with every key in the folder."""
         how = {
-            "gambling": ("--format", "domains", "--category", "gambling", "--basis", "operator", "--action", "stop_page", "--canary", "canary.casino.example", self.source),
+            "gambling": (
+                "--format",
+                "domains",
+                "--category",
+                "gambling",
+                "--basis",
+                "operator",
+                "--action",
+                "stop_page",
+                "--canary",
+                "canary.casino.example",
+                self.source,
+            ),
             "court": ("--format", "csv", "--category", "copyright", "--basis", "mandated", "--action", "nxdomain", self.home / "court.csv"),
         }
         return self.blockd("feed", "publish", self.feed, "--list", name, *how[name], "--json", check=check)

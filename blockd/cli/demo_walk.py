@@ -212,7 +212,7 @@ class Walk:
 
     def _counters(self) -> str:
         """The counters moved, and name nobody."""
-        wanted = 'blockd_policy_hits_total{'
+        wanted = "blockd_policy_hits_total{"
         end = time.monotonic() + 10
         while True:
             text = http_get(self._demo.admin, "/metrics").body

@@ -39,4 +39,6 @@ class LiveGeneration:
     key: bytes
     lists: Mapping[ListName, LiveList]
     rules: Sequence[Rule]  # by global rule index
-    cells: Mapping[tuple[ListName, Category, Action, str, bool], int]  # (list, category, action, stage, shadow) -> cell, counted from 0 of the slab
+    cells: Mapping[
+        tuple[ListName, Category, Action, str, bool], int
+    ]  # (list, category, action, stage, shadow) -> cell, counted from 0 of the slab

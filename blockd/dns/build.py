@@ -56,7 +56,7 @@ def address_answer(message: bytes, address: str) -> bytes:
     record = _parse(message)
     response = record.reply(ra=1, aa=0)
     packed = ipaddress.ip_address(address)
-    wanted = dnslib.QTYPE.A if packed.version == 4 else dnslib.QTYPE.AAAA  # noqa: PLR2004 -- IP versions
+    wanted = dnslib.QTYPE.A if packed.version == 4 else dnslib.QTYPE.AAAA
     if record.q.qtype == wanted:
         rdata = dnslib.A(address) if wanted == dnslib.QTYPE.A else dnslib.AAAA(address)
         response.add_answer(dnslib.RR(record.q.qname, wanted, rdata=rdata, ttl=ADDRESS_TTL_S))

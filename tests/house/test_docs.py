@@ -27,7 +27,12 @@ def test_the_readme_is_two_screens():
 
 def test_the_first_screen_says_what_it_cannot_do():
     first = "\n".join(README.read_text(encoding="utf-8").splitlines()[:40])
-    for words in ("cannot do", "HTTPS URL entries cannot be enforced", "another resolver, a VPN or Encrypted Client Hello", "proves what this node recorded"):
+    for words in (
+        "cannot do",
+        "HTTPS URL entries cannot be enforced",
+        "another resolver, a VPN or Encrypted Client Hello",
+        "proves what this node recorded",
+    ):
         assert words in first
 
 

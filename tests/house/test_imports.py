@@ -8,7 +8,21 @@ from tests.house.sources import imported, modules, relative
 
 MOVERS = {"server.py", "client.py", "store.py", "driver.py", "fetch.py"}
 MOVING_FOLDERS = ("control/", "cli/")  # the update run and the commands: all of their files may move
-MOVES = {"asyncio", "socket", "os", "time", "random", "secrets", "logging", "subprocess", "threading", "selectors", "shutil", "tempfile", "uvloop"}
+MOVES = {
+    "asyncio",
+    "socket",
+    "os",
+    "time",
+    "random",
+    "secrets",
+    "logging",
+    "subprocess",
+    "threading",
+    "selectors",
+    "shutil",
+    "tempfile",
+    "uvloop",
+}
 
 OWNERS = {
     "dnslib": {"dns/build.py"},

@@ -12,7 +12,24 @@ import pytest
 from tests.house.sources import modules, relative, tree
 
 LOG_METHODS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
-FORBIDDEN = {"addr", "address", "peer", "peername", "client", "client_ip", "ip", "remote", "qname", "wire", "packet", "host", "request", "headers", "user_agent", "cookie"}
+FORBIDDEN = {
+    "addr",
+    "address",
+    "peer",
+    "peername",
+    "client",
+    "client_ip",
+    "ip",
+    "remote",
+    "qname",
+    "wire",
+    "packet",
+    "host",
+    "request",
+    "headers",
+    "user_agent",
+    "cookie",
+}
 ALLOWED_IN = {
     "control/": {"address"},  # the supervisor names the listening address that is in use
     "dns/server.py": set(),

@@ -39,7 +39,9 @@ class Publisher:
     def init(self) -> None:
         blockd("feed", "init", self.repo, "--keys", 3, "--threshold", 2, "--unencrypted-keys")
 
-    def publish(self, name: str, text: str | Path, *, format: str = "domains", category: str = "gambling", basis: str = "mandated", extra=()) -> None:
+    def publish(
+        self, name: str, text: str | Path, *, format: str = "domains", category: str = "gambling", basis: str = "mandated", extra=()
+    ) -> None:
         source = text
         if isinstance(text, str):
             source = self.repo.parent / f"{name}.{format}"

@@ -12,7 +12,9 @@ from tests.system.gateway import BLOCKD, blockd
 
 @pytest.mark.timeout(180)
 def test_demo_once(tmp_path):
-    done = subprocess.run([*BLOCKD, "demo", "--once", "--dir", str(tmp_path / "demo")], capture_output=True, text=True, timeout=170, check=False)
+    done = subprocess.run(
+        [*BLOCKD, "demo", "--once", "--dir", str(tmp_path / "demo")], capture_output=True, text=True, timeout=170, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.strip().splitlines()
     assert lines[-1].startswith("all ")
@@ -29,4 +31,6 @@ def test_demo_refuses_a_folder_with_something_in_it(tmp_path):
 
 
 def test_the_module_and_the_command_are_the_same():
-    assert subprocess.run([sys.executable, "-m", "blockd", "--version"], capture_output=True, text=True, check=True).stdout.startswith("blockd ")
+    assert subprocess.run([sys.executable, "-m", "blockd", "--version"], capture_output=True, text=True, check=True).stdout.startswith(
+        "blockd "
+    )

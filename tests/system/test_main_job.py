@@ -24,7 +24,9 @@ def gw(tmp_path_factory):
     gateway = Gateway(home, lists=enforce("gambling", "court"))
     gateway.publisher.init()
     gateway.publisher.publish("gambling", "casino.example\nbücher.example\n", basis="operator", extra=("--canary", "canary.casino.example"))
-    gateway.publisher.publish("court", "entry,category,note,expires\nordered.example,copyright,a note,\n", format="csv", category="copyright")
+    gateway.publisher.publish(
+        "court", "entry,category,note,expires\nordered.example,copyright,a note,\n", format="csv", category="copyright"
+    )
     CHAINS["alias.good.example."] = [("alias.good.example.", "CNAME", "www.casino.example."), ("www.casino.example.", "A", ADDRESS4)]
     CHAINS["svc.good.example."] = [("svc.good.example.", "HTTPS", "1 casino.example. alpn=h2")]
     with gateway:
@@ -89,12 +91,14 @@ def test_readiness_health_and_metrics(gw):
     status, text = gw.get("/metrics")
     assert status == 200
     assert "blockd_build_info" in text
-    assert 'blockd_table_entries 3' in text.replace(".0\n", "\n")
+    assert "blockd_table_entries 3" in text.replace(".0\n", "\n")
 
 
 def test_an_update_is_enforced_when_the_command_returns(gw):
     assert gw.ask("new.example").answer
-    gw.publisher.publish("gambling", "casino.example\nnew.example\nbücher.example\n", basis="operator", extra=("--canary", "canary.casino.example"))
+    gw.publisher.publish(
+        "gambling", "casino.example\nnew.example\nbücher.example\n", basis="operator", extra=("--canary", "canary.casino.example")
+    )
     done = json.loads(gw.update().stdout.splitlines()[-1])
     assert done
     assert ede_codes(gw.ask("new.example")) == [15]  # and not the cached answer

@@ -71,7 +71,14 @@ def talk_dns(udp: tuple[str, int], tcp: tuple[str, int]) -> None:
         for rdtype in ("A", "AAAA", "HTTPS", "TYPE65400"):
             queries.append(dns.message.make_query(name, rdtype, use_edns=0, options=[dns.edns.ECSOption(ECS, 24)]).to_wire())
     whole = queries[0]
-    queries += [whole[:20], whole[:-3], b"\0" * 12, whole + b"zq7canary", whole[:2] + b"\xff\xff" + whole[4:], b"\x12\x34" + b"\x28\0" + whole[4:]]
+    queries += [
+        whole[:20],
+        whole[:-3],
+        b"\0" * 12,
+        whole + b"zq7canary",
+        whole[:2] + b"\xff\xff" + whole[4:],
+        b"\x12\x34" + b"\x28\0" + whole[4:],
+    ]
     with client_socket(socket.SOCK_DGRAM) as s:
         for query in queries * 3:
             s.sendto(query, udp)

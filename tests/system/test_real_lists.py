@@ -15,8 +15,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
-
 from blockd.cli.main import main
+
 from tests.house.sources import ROOT
 from tests.system.gateway import Gateway, enforce, need
 
@@ -123,4 +123,7 @@ def test_a_url_entry_never_blocks_its_host(gw):
         and lookup(gw, h)["verdict"] == "none"
     )  # fmt: skip
     assert not [o for o in gw.ask(host).options if o.otype == 15]
-    assert lookup(gw, next(line for line in (FOLDER / "ut1-malware.urls").read_text().splitlines() if line.startswith(f"{host}/")))["verdict"] == "block"
+    assert (
+        lookup(gw, next(line for line in (FOLDER / "ut1-malware.urls").read_text().splitlines() if line.startswith(f"{host}/")))["verdict"]
+        == "block"
+    )

@@ -41,7 +41,11 @@ def test_systemd_analyze_verify(units):
 def test_systemd_analyze_security(units, unit):
     path = next(u for u in units if u.name == unit)
     done = subprocess.run(
-        [need("systemd-analyze"), "security", "--offline=yes", "--no-pager", str(path)], capture_output=True, text=True, timeout=60, check=False
+        [need("systemd-analyze"), "security", "--offline=yes", "--no-pager", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     level = re.search(r"exposure level for \S+ (\d+\.\d+)|exposure level for .*?: (\d+\.\d+)", done.stdout)
     assert level, done.stdout + done.stderr
