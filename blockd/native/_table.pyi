@@ -40,6 +40,12 @@ class ListBuilder:
         whole; of a `hosts` line only the protected names are dropped. Releases the GIL; one thread at a time.
         """
 
+    @property
+    def rows(self) -> int:
+        """Rows that add_text took whole, those of protected names included; not comments, blanks and what it left."""
+    @property
+    def next_row(self) -> int:
+        """The number of the row behind the last block of add_text; 1 before the first."""
     def add_name(self, wire: Buffer, kind: int, rule: int, row: int) -> bool:
         """False: a rail protects the name and it was not added. The root is never added."""
 

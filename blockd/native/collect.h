@@ -33,7 +33,7 @@ typedef struct {
     sip_key key;
     const rails *rails;
     pages records, left;
-    size_t n_records, n_left;
+    size_t n_records, n_left, taken; /* taken: rows that gave a name, protected or not */
     int failed; /* out of memory */
 } collect_share;
 
@@ -42,7 +42,8 @@ typedef struct {
     rails rails;
     unsigned threads;
     pages records;
-    size_t n;
+    size_t n, taken;
+    uint64_t next_row; /* behind the last block */
     collect_share share[THREADS_MAX];
 } collector;
 
@@ -84,6 +85,7 @@ static inline void collect_row(collect_share *s, const uint8_t *p, const uint8_t
             collect_name(s, &c, &name);
             break;
         case ROW_END:
+            s->taken += s->n_records != records || s->n_left != left;
             return;
         case ROW_ASK:
             s->n_records = records;
@@ -137,7 +139,7 @@ static inline unsigned collect_divide(collector *c, const uint8_t *data, size_t 
         s->rule = rule;
         s->key = c->key;
         s->rails = &c->rails;
-        s->n_records = s->n_left = 0;
+        s->n_records = s->n_left = s->taken = 0;
         s->failed = 0;
         if (i + 1 < n)
             row += collect_count_rows(p, cut);
@@ -163,7 +165,9 @@ static inline unsigned collect_text(collector *c, const uint8_t *data, size_t si
         if (c->share[i].n_records)
             memcpy((list_record *)c->records.at + c->n, c->share[i].records.at, c->share[i].n_records * sizeof(list_record));
         c->n += c->share[i].n_records;
+        c->taken += c->share[i].taken;
     }
+    c->next_row = c->share[n - 1].row;
     return n;
 }
 

@@ -23,6 +23,7 @@ static PyObject *builder_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         const char *wrong = rails_load(&self->c.rails, rails_data.buf, (size_t)rails_data.len);
         self->c.key = sip_key_from(key);
         self->c.threads = threads < 1 ? threads_default() : threads > THREADS_MAX ? THREADS_MAX : (unsigned)threads;
+        self->c.next_row = 1;
         self->ready = !wrong;
         if (wrong)
             PyErr_SetString(PyExc_ValueError, wrong);
@@ -236,6 +237,24 @@ static PyObject *builder_write(PyObject *object, PyObject *args)
     return usable && sorted && !error ? Py_BuildValue("KK", (unsigned long long)entries, (unsigned long long)doubles) : 0;
 }
 
+static PyObject *builder_rows(PyObject *object, void *unused)
+{
+    (void)unused;
+    return PyLong_FromSize_t(((builder_object *)object)->c.taken);
+}
+
+static PyObject *builder_next_row(PyObject *object, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(((builder_object *)object)->c.next_row);
+}
+
+static PyGetSetDef builder_values[] = {
+    { "rows", builder_rows, 0, "Rows that add_text took whole.", 0 },
+    { "next_row", builder_next_row, 0, "The number of the row behind the last block.", 0 },
+    { 0, 0, 0, 0, 0 },
+};
+
 static PyMethodDef builder_methods[] = {
     { "add_text", builder_add_text, METH_VARARGS, "Take the plain rows of a block of whole lines; returns what is left." },
     { "add_name", builder_add_name, METH_VARARGS, "Add a name; False when a rail protects it." },
@@ -248,6 +267,7 @@ static PyType_Slot builder_slots[] = {
     { Py_tp_new, builder_new },
     { Py_tp_dealloc, builder_dealloc },
     { Py_tp_methods, builder_methods },
+    { Py_tp_getset, builder_values },
     { Py_tp_doc, "Collects one list's entries and writes its compiled file." },
     { 0, 0 },
 };
