@@ -207,7 +207,7 @@ def _minimise(target: Target, data: bytes, kind: type[BaseException]) -> bytes:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - a command line tool
+    print(line, flush=True)
 
 
 def _save(name: str, data: bytes, why: str, folder: Path) -> None:
