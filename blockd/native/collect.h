@@ -166,8 +166,9 @@ static inline unsigned collect_text(collector *c, const uint8_t *data, size_t si
             memcpy((list_record *)c->records.at + c->n, c->share[i].records.at, c->share[i].n_records * sizeof(list_record));
         c->n += c->share[i].n_records;
         c->taken += c->share[i].taken;
+        /* a last row without a line feed counts where it was read, not in the empty share behind it */
+        c->next_row = i && c->next_row > c->share[i].row ? c->next_row : c->share[i].row;
     }
-    c->next_row = c->share[n - 1].row;
     return n;
 }
 

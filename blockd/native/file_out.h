@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "sha256.h"
@@ -73,14 +74,20 @@ static inline void file_out_add(file_out *f, const void *data, size_t n)
     }
 }
 
-/* Mode 0640: fingerprints are nothing to hand about. Returns 0 and leaves errno in `error` when it can't. */
+/* A regular file, mode 0640: fingerprints are nothing to hand about. Returns 0 and leaves errno in `error` when it can't. */
 static inline int file_out_open(file_out *f, const char *path, size_t header_bytes)
 {
+    struct stat s;
     memset(f, 0, sizeof *f);
     f->buffer = malloc(FILE_OUT_BYTES);
-    f->fd = f->buffer ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640) : -1;
-    if (f->fd < 0) {
+    f->fd = f->buffer ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640) : -1;
+    if (f->fd < 0)
         file_out_fail(f, f->buffer ? errno : ENOMEM);
+    else if (fstat(f->fd, &s) != 0 || !S_ISREG(s.st_mode))
+        file_out_fail(f, EINVAL);
+    if (f->error) {
+        if (f->fd >= 0)
+            (void)close(f->fd);
         free(f->buffer);
         f->buffer = 0;
         return 0;

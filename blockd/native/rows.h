@@ -6,12 +6,12 @@
  * So the two readers can't disagree about what is bad, only one of them says it; they must agree on what is
  * good, and tests/fuzz/fuzz_rows.py holds them to it.
  *
- *   domains   NAME                      "#" at the start: a comment
- *   hosts     ADDR NAME...  [# ...]     ADDR one of 0.0.0.0 127.0.0.1 :: ::1; "#" anywhere starts a comment
- *   wildcard  *.NAME                    covers NAME and everything under it, as its users (dnsmasq, Unbound) read it
- *   adblock   ||NAME^                   "!" at the start: a comment; "[Adblock ...]": the header
+ *   domains   NAME                      "#" at the start or behind a blank: a comment
+ *   hosts     ADDR NAME...              ADDR one of 0.0.0.0 127.0.0.1 :: ::1; "#" anywhere starts a comment
+ *   wildcard  *.NAME                    comments as in domains; covers NAME and everything under it
+ *   adblock   ||NAME^                   "!" at the start: a comment
  *
- * Blanks (space, tab, CR) around a row do not count; a byte order mark before row 1 neither. A line longer than
+ * lists/formats/README.md has each ambiguity and its decision. Blanks (space, tab, CR) around a row do not count; a byte order mark before row 1 neither. A line longer than
  * LINE_MAX_BYTES is bad ("too_long") whatever is in it.
  */
 #ifndef BLOCKD_ROWS_H
@@ -158,6 +158,17 @@ static inline row_result row_next_hosts(row_cursor *c, dns_name *out)
     return row_take(c, c->name, c->name_end, out);
 }
 
+/* Where the first word ends when nothing but blanks and a "#" comment follows it; 0 when something else does. */
+static inline const uint8_t *row_before_comment(const uint8_t *p, const uint8_t *end)
+{
+    while (p < end && !row_blank(*p))
+        p++;
+    const uint8_t *word_end = p;
+    while (p < end && row_blank(*p))
+        p++;
+    return p < end && *p == '#' ? word_end : 0;
+}
+
 /* Read the next name of the row. */
 static inline row_result row_next(row_cursor *c, dns_name *out)
 {
@@ -178,11 +189,15 @@ static inline row_result row_next(row_cursor *c, dns_name *out)
     }
     if (*p == '#')
         return ROW_END;
-    if (c->format == ROWS_DOMAINS)
-        return row_take(c, p, end, out);
-    if (end - p < 3 || p[0] != '*' || p[1] != '.')
-        return ROW_ASK;
-    return row_take(c, p + 2, end, out);
+    if (c->format == ROWS_WILDCARD) {
+        if (end - p < 3 || p[0] != '*' || p[1] != '.')
+            return ROW_ASK;
+        p += 2;
+    }
+    if (row_take(c, p, end, out) == ROW_NAME)
+        return ROW_NAME;
+    end = row_before_comment(p, end);
+    return end ? row_take(c, p, end, out) : ROW_ASK;
 }
 
 /* The fingerprints of a name and of its parent (the root's when it has one label), in one pass. */
