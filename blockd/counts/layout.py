@@ -10,7 +10,10 @@ from typing import Final
 
 from blockd.terms import Source, Transport
 
-TYPES: Final = ("A", "NS", "CNAME", "SOA", "PTR", "MX", "TXT", "AAAA", "SRV", "NAPTR", "DS", "RRSIG", "DNSKEY", "TLSA", "SVCB", "HTTPS", "ANY", "CAA", "other")
+TYPES: Final = (
+    "A", "NS", "CNAME", "SOA", "PTR", "MX", "TXT", "AAAA", "SRV", "NAPTR", "DS", "RRSIG", "DNSKEY", "TLSA", "SVCB", "HTTPS", "ANY", "CAA",
+    "other",
+)  # fmt: skip
 """The label `type`: known types by name, everything else together."""
 
 TYPE_CODES: Final = (1, 2, 5, 6, 12, 15, 16, 28, 33, 35, 43, 46, 48, 52, 64, 65, 255, 257)
@@ -29,7 +32,9 @@ LIMITS: Final = (
 )  # fmt: skip
 """The label `limit` of ``blockd_limit_reached_total``."""
 
-STATUSES: Final = (403, 451, 400, 503)
+STATUSES: Final = (403, 451, 421, 400, 503)
+"""The label `status` of ``blockd_stop_page_responses_total``. 421: nothing is blocked under that name here."""
+
 LANGUAGES: Final = ("en", "fr", "ar", "none")
 
 REQUESTS: Final = 0  # + (transport * 2 + family) * len(TYPES) + type
