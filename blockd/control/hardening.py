@@ -1,0 +1,87 @@
+"""What every process of blockd does before it touches anything of a client: no core dumps, no debugger, no privileges that it does not need."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pwd
+import resource
+import signal
+from typing import TYPE_CHECKING
+
+from blockd.errors import Misconfigured, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+
+
+def no_dumps() -> None:
+    """No core file of this process can hold a client's query (prctl(2), setrlimit(2))."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _prctl(PR_SET_DUMPABLE, 0)
+
+
+def end_with_parent(parent: int) -> None:
+    """Be told to end when the supervisor ends, however it ends."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        raise Unavailable("the supervisor has ended before this role began")
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl failed")
+
+
+def raise_file_limit() -> None:
+    """As many descriptors as the hard limit allows: an upstream query is a socket."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536, hard))
+
+
+def prepare_folders(folders: Iterable[Path], user: str) -> None:
+    """Make the state and runtime directories, and give them to the user that blockd will run as."""
+    account = _account(user) if user else None
+    for folder in folders:
+        try:
+            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+            if account and os.geteuid() == 0 and folder.stat().st_uid != account.pw_uid:
+                _give(folder, account)
+        except OSError as error:
+            raise Unavailable(f"{folder}: {error.strerror}; make it, and let the user of blockd write there") from None
+        if not os.access(folder, os.W_OK | os.X_OK) and not account:
+            raise Unavailable(f"{folder} is not writable for this user")
+
+
+def _give(folder: Path, account: pwd.struct_passwd) -> None:
+    os.chown(folder, account.pw_uid, account.pw_gid)
+    for path in folder.rglob("*"):
+        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+
+
+def drop_to(user: str) -> None:
+    """Become `user` for good. Nothing to do for "" or when we are it already."""
+    if not user:
+        return
+    account = _account(user)
+    if os.geteuid() == account.pw_uid:
+        return
+    if os.geteuid() != 0:
+        raise Unavailable(f"only root can become {user}: start blockd as root, or as {user} with CAP_NET_BIND_SERVICE")
+    os.initgroups(user, account.pw_gid)
+    os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
+    os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
+
+
+def _account(user: str) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(user)
+    except KeyError:
+        raise Misconfigured(f"[run] user: there is no user {user} on this machine; systemd-sysusers with systemd/blockd.sysusers makes it") from None
