@@ -1,0 +1,199 @@
+"""A role's process: ``python -m blockd.control.role resolver FILE``, started by the supervisor.
+
+It hosts one :class:`~blockd.control.service.Service` and does for it what every role needs: privileges and dumps, the configuration, the counter slab, the
+current generation (from the disk: control need not run), signals, the channel to the supervisor, the line to control.
+
+A current generation that fails its check is not used: the newest older one that passes is, with an alarm. Without any, the service decides (before_lists).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from blockd.config.load import load
+from blockd.control import channel, hardening, logs
+from blockd.control.line_to_control import LineToControl
+from blockd.counts.store import create_slab
+from blockd.errors import BlockdError, Corrupt, Misconfigured
+from blockd.table.store import load_key, open_current, open_live
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from blockd.config.schema import Config
+    from blockd.control.live import LiveGeneration
+    from blockd.control.service import Service
+    from blockd.counts.slab import Slab
+
+LOG = logging.getLogger("blockd.role")
+
+ALIVE_EVERY_S = 1.0
+DRAIN_S = 10.0
+
+
+def service_for(role: str) -> Service:
+    """The service of a role. Imported here, so that a role loads only what it runs."""
+    if role == "resolver":
+        from blockd.dns.server import Resolver
+
+        return Resolver()
+    if role == "web":
+        from blockd.stop_page.server import StopPage
+
+        return StopPage()
+    if role == "control":
+        from blockd.control.server import Control
+
+        return Control()
+    raise Misconfigured(f"there is no role {role}: roles are control, resolver, web")
+
+
+class Role:
+    """The runtime of one role."""
+
+    def __init__(self, name: str, path: Path, sockets: Mapping[str, socket.socket], end: socket.socket) -> None:
+        self._name = name
+        self._path = path
+        self._sockets = dict(sockets)
+        self._end = end
+        self._service = service_for(name)
+        self._stopping = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> int:
+        """Until SIGTERM or the supervisor's end."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(logs.loop_exception_handler)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # the supervisor's business
+        config = load(self._path)
+        slab = create_slab(config.runtime_dir / "counts", self._name)
+        await self._service.start(config, self._sockets, slab, newest_good(config.state_dir))
+        loop.add_reader(self._end, self._hear)
+        line = LineToControl(self._name, config, self._service) if self._name != "control" else None
+        if line:
+            self._start(line.run())
+        self._start(self._alive())
+        channel.send(self._end, {"verb": "ready"})
+        await self._stopping.wait()
+        await self._end_well(slab)
+        return 0
+
+    async def _end_well(self, slab: Slab) -> None:
+        try:
+            await asyncio.wait_for(self._service.drain(DRAIN_S), DRAIN_S + 2)
+        except TimeoutError:
+            LOG.error("not everything was answered within %.0f s of the order to stop", DRAIN_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        slab.close()
+
+    def _start(self, work: object) -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            # Our own bug: this role dies by the book and is started again, the others go on.
+            LOG.critical("this role ends: %s", logs.where(task.exception()))
+            os._exit(70)
+
+    async def _alive(self) -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                channel.send(self._end, {"verb": "alive"})
+            await asyncio.sleep(ALIVE_EVERY_S)
+
+    def _hear(self) -> None:
+        try:
+            record = channel.receive(self._end)
+        except (BlockingIOError, OSError):
+            return
+        if record is None:
+            asyncio.get_running_loop().remove_reader(self._end)
+            self._stopping.set()
+            return
+        message, sockets = record
+        if message["verb"] == "reload":
+            self._start(self._reload(dict(zip(message["keys"], sockets, strict=True))))
+
+    async def _reload(self, sockets: dict[str, socket.socket]) -> None:
+        error = ""
+        try:
+            # A key that is there already is the same listener: the one at work stays, its copy is closed.
+            for key in sockets.keys() & self._sockets.keys():
+                sockets.pop(key).close()
+            wanted = {**self._sockets, **sockets}
+            config = load(self._path)
+            await self._service.reload(config, wanted)
+            self._sockets = wanted
+        except BlockdError as refused:
+            error = str(refused).replace("\n", "; ")
+        except (OSError, ValueError) as failed:
+            error = logs.where(failed)
+        with contextlib.suppress(OSError):
+            channel.send(self._end, {"verb": "reloaded", "error": error})
+
+
+def newest_good(state_dir: Path) -> LiveGeneration | None:
+    """The current generation, or the newest older one that passes its check; None when there is none."""
+    try:
+        return open_current(state_dir)
+    except (Corrupt, FileNotFoundError) as error:
+        LOG.error("the current generation is not used (%s): the newest good one before it is", logs.where(error))
+    try:
+        key = load_key(state_dir)
+    except (Corrupt, FileNotFoundError):
+        return None
+    folders = [p for p in (state_dir / "generations").glob("*") if p.name.isdigit()]
+    for folder in sorted(folders, key=lambda p: int(p.name), reverse=True):
+        with contextlib.suppress(Corrupt):
+            return open_live(folder, key, verify=True)
+    return None
+
+
+def handed_sockets(environment: Mapping[str, str]) -> dict[str, socket.socket]:
+    """The listening sockets that the supervisor passed."""
+    sockets = {}
+    for key, fd in json.loads(environment["BLOCKD_SOCKETS"]).items():
+        sock = socket.socket(fileno=fd)
+        sock.setblocking(False)
+        os.set_inheritable(fd, False)
+        sockets[key] = sock
+    return sockets
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The process. Exit 70 is our bug, 1 a fault that a line on standard error names."""
+    name, path = arguments
+    logs.set_up(name)
+    hardening.no_dumps()
+    try:
+        hardening.end_with_parent(int(os.environ["BLOCKD_SUPERVISOR"]))
+        end = socket.socket(fileno=int(os.environ["BLOCKD_CHANNEL"]))
+        end.setblocking(False)
+        sockets = handed_sockets(os.environ)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(Role(name, Path(path), sockets, end).run())
+    except BlockdError as error:
+        LOG.error("%s", logs.where(error))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
