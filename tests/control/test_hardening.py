@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from blockd.control import hardening
+from blockd.errors import Misconfigured, Unavailable
+
+
+def in_child(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_no_core_dump_and_no_debugger():
+    assert in_child("import resource, ctypes; from blockd.control import hardening as h; h.no_dumps(); "
+                    "print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))") == "(0, 0) 0"  # fmt: skip
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_root_becomes_the_user_for_good():
+    said = in_child("import os; from blockd.control import hardening as h; h.drop_to('nobody'); print(os.getresuid(), os.getgroups() == [os.getgid()])\n"
+                    "try:\n    os.setuid(0)\nexcept PermissionError:\n    print('no way back')")  # fmt: skip
+    uid = pwd.getpwnam("nobody").pw_uid
+    assert said.splitlines() == [f"{(uid, uid, uid)} True", "no way back"]
+
+
+def test_a_user_that_is_not_there():
+    with pytest.raises(Misconfigured, match="no user no-such-user"):
+        hardening.drop_to("no-such-user")
+
+
+def test_folders_are_made_for_the_user(tmp_path):
+    folder = tmp_path / "a" / "b"
+    hardening.prepare_folders([folder], "nobody" if os.geteuid() == 0 else "")
+    assert stat.S_IMODE(folder.stat().st_mode) & 0o007 == 0
+    if os.geteuid() == 0:
+        assert folder.stat().st_uid == pwd.getpwnam("nobody").pw_uid
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable, match="make it"):
+        hardening.prepare_folders([tmp_path / "file" / "below"], "")
+
+
+def test_a_role_does_not_outlive_its_supervisor():
+    with pytest.raises(Unavailable, match="supervisor has ended"):
+        hardening.end_with_parent(1 if os.getppid() != 1 else 2)
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
