@@ -31,10 +31,12 @@ HEALTH_EVERY_S = 1.0
 class LineToControl:
     """``await LineToControl(...).run()``: for ever."""
 
-    def __init__(self, role: str, config: Config, service: Service) -> None:
+    def __init__(self, role: str, config: Config, service: Service, generation: int) -> None:
+        """`generation`: what the service serves now, 0 for none."""
         self._role = role
         self._config = config
         self._service = service
+        self._generation = generation
 
     async def run(self) -> None:
         """Connect, talk, connect again."""
@@ -48,7 +50,7 @@ class LineToControl:
         reader, writer = await asyncio.open_unix_connection(path, limit=lines.LINE_MAX_BYTES)
         telling = None
         try:
-            await lines.send(writer, {"verb": "hello", "role": self._role, "pid": os.getpid()})
+            await lines.send(writer, {"verb": "hello", "role": self._role, "pid": os.getpid(), "generation": self._generation})
             telling = asyncio.create_task(self._tell(writer), name="health")
             while (message := await lines.receive(reader)) is not None:
                 await lines.send(writer, await self._answer(message))
@@ -79,4 +81,5 @@ class LineToControl:
         except (BlockdError, OSError, ValueError) as error:
             LOG.error("generation %d is not served, the one before stays: %s", number, logs.where(error))
             return logs.where(error)
+        self._generation = number
         return ""

@@ -80,9 +80,10 @@ class Role:
         loop.add_signal_handler(signal.SIGHUP, lambda: None)  # the supervisor's business
         config = load(self._path)
         slab = create_slab(config.runtime_dir / "counts", self._name)
-        await self._service.start(config, self._sockets, slab, newest_good(config.state_dir))
+        live = newest_good(config.state_dir)
+        await self._service.start(config, self._sockets, slab, live)
         loop.add_reader(self._end, self._hear)
-        line = LineToControl(self._name, config, self._service) if self._name != "control" else None
+        line = LineToControl(self._name, config, self._service, live.number if live else 0) if self._name != "control" else None
         if line:
             self._start(line.run())
         self._start(self._alive())
