@@ -1,0 +1,160 @@
+"""The control socket: one JSON line in, one out, and who asks is known by the kernel (SO_PEERCRED), not by what they say.
+
+=========  =====================================================  =================================
+role       may                                                    who
+=========  =====================================================  =================================
+viewer     status                                                 whoever can open the socket
+operator   update, hold, resume, rollback, kill                   `[admin.roles] operator`, and root
+approver   approve                                                `[admin.roles] approver`, and root
+=========  =====================================================  =================================
+
+A refusal is ``{"error": one line, "reason": word}``. The socket's file is 0660: its group decides who can open it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import grp
+import logging
+import pwd
+import socket
+import struct
+from typing import TYPE_CHECKING, Any
+
+from blockd.control import lines, logs
+from blockd.errors import BlockdError, Misconfigured, Refused, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from blockd.config.schema import Config
+
+    Verb = Callable[[Caller, Mapping[str, Any]], Awaitable[dict[str, Any]]]
+
+LOG = logging.getLogger("blockd.control")
+
+CONNECTIONS_MAX = 32
+SUN_PATH_MAX_BYTES = 107  # unix(7)
+
+OPERATOR = frozenset({"update", "hold", "resume", "rollback", "kill"})
+APPROVER = frozenset({"approve"})
+
+
+class Caller:
+    """Who is at the other end of the socket."""
+
+    def __init__(self, uid: int, gid: int) -> None:
+        self.uid = uid
+        try:
+            account = pwd.getpwuid(uid)
+            self.name = account.pw_name
+            groups = {grp.getgrgid(g).gr_name for g in _groups(account.pw_name, gid)}
+        except KeyError:
+            self.name, groups = f"uid {uid}", set()
+        self._known_as = groups | {self.name}
+
+    def is_one_of(self, names: tuple[str, ...]) -> bool:
+        """Root is everyone."""
+        return self.uid == 0 or bool(self._known_as.intersection(names))
+
+
+def _groups(name: str, gid: int) -> set[int]:
+    return {gid} | {g.gr_gid for g in grp.getgrall() if name in g.gr_mem}
+
+
+def peer(sock: socket.socket) -> Caller:
+    """The caller of a connected Unix socket."""
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, gid = struct.unpack("3i", credentials)
+    return Caller(uid, gid)
+
+
+def path_of(config: Config) -> Path:
+    """Where the socket is."""
+    return config.admin.socket or config.runtime_dir / "admin.sock"
+
+
+class AdminSocket:
+    """Serves `verbs` by name."""
+
+    def __init__(self, verbs: Mapping[str, Verb]) -> None:
+        self._verbs = verbs
+        self._server: asyncio.Server | None = None
+        self._path: Path | None = None
+        self._operators: tuple[str, ...] = ()
+        self._approvers: tuple[str, ...] = ()
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def listen(self, config: Config) -> None:
+        """Listen, and again after a reload."""
+        self._operators, self._approvers = config.admin.operators, config.admin.approvers
+        path = path_of(config)
+        if path == self._path:
+            return
+        if len(str(path).encode()) > SUN_PATH_MAX_BYTES:
+            raise Misconfigured(f"[admin] socket: the path has more than {SUN_PATH_MAX_BYTES} octets, which the kernel does not take: choose a shorter one")
+        await self.stop()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            self._server = await asyncio.start_unix_server(self._serve, str(path), limit=lines.LINE_MAX_BYTES)
+            path.chmod(0o660)
+        except OSError as error:
+            raise Unavailable(f"the control socket {path} cannot be made: {error.strerror}") from None
+        self._path = path
+
+    async def stop(self) -> None:
+        """Close, and take the file away."""
+        if self._server:
+            self._server.close()
+            self._server = None
+        for writer in self._open:
+            writer.close()
+        if self._path:
+            self._path.unlink(missing_ok=True)
+            self._path = None
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._open) >= CONNECTIONS_MAX:
+            writer.close()
+            return
+        self._open.add(writer)
+        try:
+            with contextlib.suppress(ConnectionError):
+                caller = peer(writer.get_extra_info("socket"))
+                while True:
+                    answer = await self._next(caller, reader)
+                    if answer is None:
+                        break
+                    await lines.send(writer, answer)
+        finally:
+            self._open.discard(writer)
+            writer.close()
+
+    async def _next(self, caller: Caller, reader: asyncio.StreamReader) -> dict[str, Any] | None:
+        try:
+            message = await lines.receive(reader)
+            if message is None:
+                return None
+            return await self.answer(caller, message)
+        except Refused as error:
+            return {"error": str(error), "reason": error.reason}
+        except BlockdError as error:
+            return {"error": str(error), "reason": "unavailable"}
+        except Exception as error:  # noqa: BLE001 -- our bug: the person gets a line, the log the place, and the daemon goes on
+            LOG.error("a command failed: %s", logs.where(error))  # noqa: TRY400 -- a traceback quotes values
+            return {"error": "this command failed inside blockd; its log has the place: report it", "reason": "bug"}
+
+    async def answer(self, caller: Caller, message: Mapping[str, Any]) -> dict[str, Any]:
+        """One command. Raises Refused."""
+        name = message.get("verb")
+        verb = self._verbs.get(name) if isinstance(name, str) else None
+        if verb is None:
+            raise Refused("unknown", "the daemon does not know that command: is it of an older version than the command line?")
+        if name in OPERATOR and not caller.is_one_of(self._operators):
+            raise Refused("forbidden", f"{caller.name} is not an operator: [admin.roles] operator names who is")
+        if name in APPROVER and not caller.is_one_of(self._approvers):
+            raise Refused("forbidden", f"{caller.name} is not an approver: [admin.roles] approver names who is")
+        return await verb(caller, message)

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from blockd.admin.client import call
+from blockd.config.schema import Admin, Config
+from blockd.control.admin_socket import AdminSocket, Caller
+from blockd.errors import Misconfigured, Refused, Unavailable
+
+
+@pytest.fixture
+async def door(tmp_path):
+    async def status(caller, message):
+        return {"ready": True}
+
+    async def update(caller, message):
+        return {"list": message["list"], "who": caller.name}
+
+    async def broken(caller, message):
+        raise KeyError("secret.example")
+
+    admin = AdminSocket({"status": status, "update": update, "approve": update, "kill": broken})
+    await admin.listen(config(tmp_path))
+    yield admin, tmp_path / "admin.sock"
+    await admin.stop()
+
+
+def config(folder: Path, **kwargs) -> Config:
+    return Config(path=folder / "blockd.toml", runtime_dir=folder, admin=Admin(**kwargs))
+
+
+async def test_a_command_and_its_answer(door):
+    _, path = door
+    assert await asyncio.to_thread(call, path, "status") == {"ready": True}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    assert (await asyncio.to_thread(call, path, "update", list="a/b"))["list"] == "a/b"
+
+
+async def test_an_unknown_command(door):
+    with pytest.raises(Refused, match="does not know"):
+        await asyncio.to_thread(call, door[1], "reboot")
+
+
+async def test_a_bug_is_one_line_without_values(door, caplog):
+    with pytest.raises(Refused) as refused:
+        await asyncio.to_thread(call, door[1], "kill")
+    assert refused.value.reason == "bug"
+    assert "secret" not in str(refused.value) + caplog.text
+    assert await asyncio.to_thread(call, door[1], "status") == {"ready": True}
+
+
+@pytest.mark.parametrize(("verb", "allowed"), [("status", True), ("update", False), ("approve", False)])
+async def test_a_viewer_may_only_look(door, verb, allowed):
+    nobody = Caller(65534, 65534)
+    if allowed:
+        assert await door[0].answer(nobody, {"verb": verb}) == {"ready": True}
+    else:
+        with pytest.raises(Refused) as refused:
+            await door[0].answer(nobody, {"verb": verb, "list": "a/b"})
+        assert refused.value.reason == "forbidden"
+
+
+async def test_roles_are_users_or_groups(door, tmp_path):
+    admin, _ = door
+    nobody = Caller(65534, 65534)
+    await admin.listen(config(tmp_path, operators=("nogroup",), approvers=("root",)))
+    assert await admin.answer(nobody, {"verb": "update", "list": "a/b"})
+    with pytest.raises(Refused):
+        await admin.answer(nobody, {"verb": "approve", "list": "a/b"})
+    assert await admin.answer(Caller(0, 0), {"verb": "approve", "list": "a/b"})
+
+
+@pytest.mark.parametrize("sent", [b"\xff\n", b"[]\n", b'{"verb":[]}\n', b"{}\n"])
+async def test_bad_lines_get_an_error_and_the_next_one_is_answered(door, sent):
+    reader, writer = await asyncio.open_unix_connection(str(door[1]))
+    writer.write(sent + b'{"verb":"status"}\n')
+    assert b'"error"' in await reader.readline()
+    assert await reader.readline() == b'{"ready":true}\n'
+    writer.close()
+
+
+def test_no_daemon_is_one_line(tmp_path):
+    with pytest.raises(Unavailable, match="does not run"):
+        call(tmp_path / "admin.sock", "status")
+
+
+async def test_a_path_that_the_kernel_does_not_take(tmp_path):
+    with pytest.raises(Misconfigured, match="shorter"):
+        await AdminSocket({}).listen(config(tmp_path, socket=tmp_path / ("x" * 120)))
+    assert os.listdir(tmp_path) == []
