@@ -1,0 +1,67 @@
+"""What the admin listener and `blockd status` show, put together from the updater's state and the roles' own words. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import blockd
+from blockd.admin.facts import Alarm, Facts, RoleFacts, UpstreamFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from blockd.config.schema import Config
+    from blockd.control.bus import Peer
+    from blockd.control.state import State
+
+
+def facts(config: Config, state: State, peers: Sequence[Peer], own: RoleFacts, admin: Sequence[str], extra: Iterable[Alarm] = ()) -> Facts:
+    """`own`: the control role itself; `admin`: the addresses of the admin listener; `extra`: alarms that the updater does not know."""
+    roles = (own, *(_role(peer) for peer in peers))
+    listen: dict[str, Sequence[str]] = {}
+    for peer in peers:
+        for door, addresses in peer.health.get("listen", {}).items():
+            listen[str(door)] = [str(address) for address in addresses]
+    if admin:
+        listen["admin"] = list(admin)
+    upstreams = tuple(_upstream(row) for peer in peers for row in peer.health.get("upstreams", ()))
+    return Facts(
+        version=blockd.__version__,
+        table=state.table,
+        lists=state.lists,
+        audit=state.audit,
+        upstreams=upstreams,
+        roles=roles + _missing(config, roles),
+        listen=listen,
+        alarms=(*state.alarms, *extra, *_behind(peers, state)),
+        before_lists=config.dns.before_lists,
+    )
+
+
+def _role(peer: Peer) -> RoleFacts:
+    health = peer.health
+    if not health:
+        return RoleFacts(peer.role, peer.pid, "starting", "it has not reported yet")
+    return RoleFacts(peer.role, peer.pid, "ready" if health.get("ready") else "starting", str(health.get("why_not", "")))
+
+
+def _missing(config: Config, roles: Sequence[RoleFacts]) -> tuple[RoleFacts, ...]:
+    """Roles that the configuration gives work to and that are not connected."""
+    wanted = {"resolver": bool(config.dns.listen), "web": bool(config.stop_page.listen)}
+    there = {role.name for role in roles}
+    return tuple(RoleFacts(name, 0, "down", "it is not connected to control") for name, work in wanted.items() if work and name not in there)
+
+
+def _upstream(row: Mapping[str, object]) -> UpstreamFacts:
+    requests = row.get("requests")
+    counts = {str(word): int(count) for word, count in requests.items()} if isinstance(requests, dict) else {}
+    return UpstreamFacts(str(row["address"]), bool(row["up"]), counts)
+
+
+def _behind(peers: Sequence[Peer], state: State) -> tuple[Alarm, ...]:
+    generation = state.table.generation
+    late = [peer.role for peer in peers if peer.generation != generation and generation]
+    if not late:
+        return ()
+    text = f"{', '.join(late)} does not answer from generation {generation} yet: its log says why when this stays"
+    return (Alarm("role_behind", text),)
