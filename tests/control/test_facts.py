@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from blockd.admin.facts import Alarm, RoleFacts, TableFacts
+from blockd.admin.health import why_not_ready
+from blockd.config.schema import Config, Dns, Endpoint, StopPage
+from blockd.control.bus import Peer
+from blockd.control.facts import facts
+from blockd.control.state import State
+
+CONFIG = Config(path=Path("blockd.toml"), dns=Dns(listen=(Endpoint("127.0.0.1", 0),)), stop_page=StopPage(listen=(Endpoint("127.0.0.1", 0),)))
+OWN = RoleFacts("control", 1, "ready")
+
+
+def peer(role: str, generation: int = 4, **health) -> Peer:
+    return Peer(role, 7, generation, None, health)
+
+
+def built(*peers: Peer, generation: int = 4):
+    return facts(CONFIG, State(TableFacts(generation, 10, 100)), peers, OWN, ["127.0.0.1:9553"], [Alarm("x", "y")])
+
+
+def test_all_is_well():
+    resolver = peer("resolver", ready=True, listen={"udp": ["127.0.0.1:53"]}, upstreams=[{"address": "udp://192.0.2.53:53", "up": True, "requests": {"ok": 3}}])
+    shown = built(resolver, peer("web", ready=True, listen={"stop_page": ["127.0.0.1:80"]}))
+    assert why_not_ready(shown) == ()
+    assert shown.listen == {"udp": ["127.0.0.1:53"], "stop_page": ["127.0.0.1:80"], "admin": ["127.0.0.1:9553"]}
+    assert shown.upstreams[0].requests == {"ok": 3}
+    assert [alarm.code for alarm in shown.alarms] == ["x"]
+
+
+def test_a_role_that_is_not_there_is_shown_as_down():
+    shown = built(peer("resolver", ready=True))
+    assert [(r.name, r.state) for r in shown.roles] == [("control", "ready"), ("resolver", "ready"), ("web", "down")]
+    assert why_not_ready(shown)
+
+
+def test_a_role_that_has_not_reported_or_is_not_ready_says_why():
+    shown = built(peer("resolver", ready=False, why_not="no upstream answers"), peer("web"))
+    assert [(r.state, r.why_not) for r in shown.roles[1:]] == [("starting", "no upstream answers"), ("starting", "it has not reported yet")]
+
+
+def test_a_role_behind_is_an_alarm_and_not_a_reason_to_withdraw():
+    shown = built(peer("resolver", 3, ready=True), peer("web", ready=True))
+    assert [alarm.code for alarm in shown.alarms] == ["x", "role_behind"]
+    assert why_not_ready(shown) == ()
