@@ -1,15 +1,21 @@
 """DNS messages that are built, and vetted ones that are read: the only importer of dnslib.
 
-dnslib never sees bytes from the network first (one query of 1,229 octets costs it 40 ms, standards notes c.4): clients' and upstreams' messages go through
-the native walk. What comes here is our own: probe queries, selftest, the demo's resolver. Sizes are bounded all the same.
+dnslib never sees bytes from the network first (one query of 1,229 octets costs it 40 ms): clients' and upstreams' messages go through
+the native walk. What comes here is our own: local answers, probe queries, selftest, the demo's resolver. Sizes are bounded all the same.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import dnslib
+
+from blockd.dns import special
+
+if TYPE_CHECKING:
+    from blockd.dns.special import Special
 
 MESSAGE_MAX_BYTES = 4096
 """The largest message that is read here."""
@@ -17,6 +23,7 @@ MESSAGE_MAX_BYTES = 4096
 UDP_SIZE_BYTES = 1232
 EDE_OPTION = 15  # RFC 8914 §2
 ADDRESS_TTL_S = 60
+LOCAL_TTL_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,32 @@ def address_answer(message: bytes, address: str) -> bytes:
     if any(extra.rtype == dnslib.QTYPE.OPT for extra in record.ar):
         response.add_ar(dnslib.EDNS0(udp_len=UDP_SIZE_BYTES))
     return bytes(response.pack())
+
+
+def local_answer(message: bytes, found: Special) -> bytes:
+    """Answer our own upstream query (``Ask.upstream``) from this node, as an upstream would. ValueError when it cannot be read."""
+    record = _parse(message)
+    response = record.reply(ra=1, aa=0)
+    if found.answer is special.Answer.NXDOMAIN:
+        response.header.rcode = dnslib.RCODE.NXDOMAIN
+    for address in found.addresses:
+        six = ":" in address
+        rdata = dnslib.AAAA(address) if six else dnslib.A(address)
+        response.add_answer(dnslib.RR(record.q.qname, dnslib.QTYPE.AAAA if six else dnslib.QTYPE.A, rdata=rdata, ttl=LOCAL_TTL_S))
+    if not found.addresses:
+        zone = dnslib.DNSLabel(_labels(found.zone))
+        soa = dnslib.SOA("localhost", "nobody.invalid", (1, 3600, 1200, 604800, LOCAL_TTL_S))
+        response.add_auth(dnslib.RR(zone, dnslib.QTYPE.SOA, rdata=soa, ttl=LOCAL_TTL_S))
+    response.add_ar(dnslib.EDNS0(udp_len=UDP_SIZE_BYTES))
+    return bytes(response.pack())
+
+
+def _labels(wire: bytes) -> tuple[bytes, ...]:
+    found, at = [], 0
+    while wire[at]:
+        found.append(wire[at + 1 : at + 1 + wire[at]])
+        at += 1 + wire[at]
+    return tuple(found)
 
 
 def _parse(message: bytes) -> dnslib.DNSRecord:

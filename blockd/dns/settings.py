@@ -1,0 +1,62 @@
+"""What the configuration means to the resolver, as values: prefixes, addresses, doors, and when it may answer."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
+
+from blockd.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from blockd.config.schema import Config, Endpoint
+    from blockd.control.live import LiveGeneration
+
+BLOCKED_TTL_S = 30  # a name that is unlisted works again within this time
+UDP_MAX_BYTES = 1232  # no answer over UDP is larger, whatever the client can take (RFC 9715 §3.1)
+DOORS = ("udp", "tcp")
+CLOSE_DOOR_S = 10.0  # a door that left the configuration is closed at the latest after this
+
+
+def prefixes(allow_from: Iterable[str]) -> list[tuple[bytes, int]]:
+    """``allow_from`` as (packed address, prefix length)."""
+    networks = (ip_network(text, strict=False) for text in allow_from)
+    return [(network.network_address.packed, network.prefixlen) for network in networks]
+
+
+def stop_page_addresses(config: Config) -> tuple[list[bytes], list[bytes]]:
+    """Packed IPv4 and IPv6 addresses of the stop page."""
+    parsed = [ip_address(text) for text in config.stop_page.addresses]
+    return [a.packed for a in parsed if a.version == 4], [a.packed for a in parsed if a.version == 6]
+
+
+def not_ready(config: Config, live: LiveGeneration | None) -> bool:
+    """Tell whether to answer SERVFAIL to everything: lists are configured, and none was ever verified (``before_lists``)."""
+    return live is None and bool(config.lists) and config.dns.before_lists == "servfail"
+
+
+def door_keys(config: Config) -> list[tuple[str, str]]:
+    """Give (key, door) of each socket that the configuration asks for; keys as in control/sockets.py."""
+    return [(f"{door} {endpoint}", door) for endpoint in config.dns.listen for door in DOORS]
+
+
+def check_loops(config: Config, listening: Iterable[Endpoint], is_local: Callable[[str], bool]) -> None:
+    """Refuse an upstream that is this resolver itself. Misconfigured, with every such upstream.
+
+    `listening`: real addresses; `is_local`: whether the machine has an address. A wildcard listener is reached by all of those.
+    """
+    ours = list(listening)
+    faults = []
+    for upstream in config.dns.upstreams:
+        host, port = ip_address(upstream.endpoint.host), upstream.endpoint.port
+        for endpoint in ours:
+            mine = ip_address(endpoint.host)
+            same = mine == host or (mine.is_unspecified and mine.version == host.version and is_local(upstream.endpoint.host))
+            if same and endpoint.port == port:
+                faults.append(
+                    f"{config.path}: dns.upstreams: {upstream} is blockd's own listener: name the resolver that it shall forward to"
+                )
+                break
+    if faults:
+        raise Misconfigured(*faults)

@@ -1,0 +1,113 @@
+"""Health as values: order, suspicion, probes."""
+
+from __future__ import annotations
+
+from blockd.config.schema import Endpoint, Upstream
+from blockd.dns.upstreams import PROBE_FIRST_MS, PROBE_LAST_MS, RESULTS, SENDS_MAX, SUSPECT_AFTER, Choice, Upstreams, Way
+
+A = Upstream("udp", Endpoint("192.0.2.1", 53))
+B = Upstream("tcp", Endpoint("2001:db8::1", 5353))
+
+
+def two():
+    return Upstreams((A, B))
+
+
+def silence(health, upstream, times=SUSPECT_AFTER, now=0):
+    for _ in range(times):
+        health.silent(upstream, now)
+
+
+def take_down(health, upstream):
+    silence(health, upstream)
+    assert health.take_probes(0)
+    health.probed(upstream, None, 1000)
+    assert health.take_probes(1000 + PROBE_FIRST_MS)
+    health.probed(upstream, None, 2000)
+
+
+def test_the_order_of_the_configuration_is_the_order_of_preference():
+    assert two().order() == (Choice(0, Way.UDP), Choice(1, Way.TCP))
+    assert Upstreams(()).order() == ()
+    assert not Upstreams(()).any_up
+
+
+def test_a_few_silent_queries_make_a_suspect_that_is_asked_last():
+    health = two()
+    silence(health, 0, SUSPECT_AFTER - 1)
+    assert health.order()[0].upstream == 0
+    health.silent(0, 5)
+    assert [c.upstream for c in health.order()] == [1, 0]
+    assert health.up(0)
+
+
+def test_an_answer_in_between_starts_the_count_again():
+    health = two()
+    silence(health, 0, SUSPECT_AFTER - 1)
+    health.answered(0, 10)
+    silence(health, 0, SUSPECT_AFTER - 1)
+    assert health.order()[0].upstream == 0
+
+
+def test_names_with_dead_servers_alone_never_take_an_upstream_down():
+    health = two()
+    silence(health, 0, 1000)
+    assert health.up(0)
+    assert health.take_probes(0) == [(0, Way.UDP)]
+    health.probed(0, 5, 10)
+    assert health.order()[0].upstream == 0
+
+
+def test_probes_without_an_answer_take_it_down_and_one_with_brings_it_back():
+    health = two()
+    take_down(health, 0)
+    assert not health.up(0)
+    assert health.order() == (Choice(1, Way.TCP),)
+    assert health.any_up
+    health.probed(0, 3, 9000)
+    assert health.order()[0] == Choice(0, Way.UDP, SENDS_MAX)
+
+
+def test_when_all_are_down_each_is_asked_once():
+    health = two()
+    take_down(health, 0)
+    take_down(health, 1)
+    assert health.order() == (Choice(0, Way.UDP, 1), Choice(1, Way.TCP, 1))
+    assert not health.any_up
+
+
+def test_a_probe_is_not_sent_twice_and_probes_become_rarer():
+    health = two()
+    silence(health, 0)
+    assert health.take_probes(0) == [(0, Way.UDP)]
+    assert health.take_probes(10_000) == []  # it is under way
+    now, waits = 1000, []
+    for _ in range(8):
+        health.probed(0, None, now)
+        sent = next(t for t in range(now, now + 20_000) if health.take_probes(t))
+        waits.append(sent - now)
+        now = sent
+    assert waits == [500, 500, 1000, 2000, 4000, 5000, 5000, 5000]
+    assert waits[-1] == PROBE_LAST_MS
+
+
+def test_a_good_upstream_is_not_probed():
+    assert two().take_probes(10**9) == []
+
+
+def test_a_probe_that_fails_after_an_answer_came_changes_nothing():
+    health = two()
+    silence(health, 0)
+    health.take_probes(0)
+    health.answered(0, 1)
+    health.probed(0, None, 5)
+    assert health.order()[0].upstream == 0
+
+
+def test_rows_for_status_and_metrics():
+    health = two()
+    health.count(1, "timeout")
+    take_down(health, 0)
+    rows = health.rows()
+    assert [(r["address"], r["up"]) for r in rows] == [("udp://192.0.2.1:53", False), ("tcp://[2001:db8::1]:5353", True)]
+    assert rows[1]["requests"] == {**dict.fromkeys(RESULTS, 0), "timeout": 1}
