@@ -42,9 +42,7 @@ class Table:
     short: Callable[[object], object] | None = None
 
 
-def key(  # noqa: PLR0913 -- one argument for each thing that the manual says
-    kind: Kind[T], doc: str, default: T | Any = MISSING, *, name: str = "", built: bool = True, example: str = ""
-) -> Any:
+def key(kind: Kind[T], doc: str, default: T | Any = MISSING, *, name: str = "", built: bool = True, example: str = "") -> Any:
     """Declare a key. Without a default it is required. `default` is a value of the kind."""
     return field(default=default, metadata={FIELD: Key(name, kind, doc, default is MISSING, built, example)})
 

@@ -45,10 +45,14 @@ class Node:
         node = self
         for step in path:
             inner = node.value
-            if (isinstance(inner, list) and isinstance(step, int) and step < len(inner)) or (isinstance(inner, dict) and step in inner):
-                node = inner[step]
-            else:
+            below: Node | None = None
+            if isinstance(inner, dict):
+                below = inner.get(step)
+            elif isinstance(inner, list) and isinstance(step, int) and step < len(inner):
+                below = inner[step]
+            if below is None:
                 break
+            node = below
         return node
 
 

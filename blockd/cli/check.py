@@ -1,0 +1,61 @@
+"""``blockd check``: the daemon's own parser over the configuration; every fault at once.
+
+Exit 0 when the configuration can be used (warnings do not change that), 1 when it has faults.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blockd.cli.parser import EXIT_DONE, EXIT_NO, add_config, add_json, print_json, say
+from blockd.config.load import examine
+from blockd.terms import Mode
+
+if TYPE_CHECKING:
+    import argparse
+
+    from blockd.cli.parser import Subparsers
+    from blockd.config.schema import Config
+
+EXAMPLES = """\
+examples:
+  blockd check
+  blockd check -c new/blockd.toml && systemctl reload blockd
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """The command's arguments."""
+    parser = subparsers.add_parser(
+        "check",
+        help="check the configuration: every fault at once",
+        description="Read the configuration as the daemon does and print every fault as FILE:LINE: KEY: WHAT. Exit 1 when there is one.",
+        epilog=EXAMPLES,
+    )
+    add_config(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check. Faults and warnings go to the error stream, the summary to the output."""
+    report = examine(args.config)
+    if args.json:
+        print_json({"ok": report.config is not None, "faults": list(report.faults), "warnings": list(report.warnings)})
+        return EXIT_DONE if report.config else EXIT_NO
+    for fault in report.faults:
+        say(fault)
+    for warning in report.warnings:
+        say(f"warning: {warning}")
+    if report.config is None:
+        return EXIT_NO
+    print(summary(report.config))
+    return EXIT_DONE
+
+
+def summary(config: Config) -> str:
+    """Say in one line what the configuration asks for."""
+    modes = [(mode, sum(item.mode is mode for item in config.lists)) for mode in Mode]
+    lists = ", ".join(f"{count} {mode.value}" for mode, count in modes if count) or "none"
+    doors = ", ".join(map(str, config.dns.listen)) or "none"
+    return f"{config.path}: ok. Lists: {lists}. DNS on {doors}; {len(config.dns.upstreams)} upstream(s)."

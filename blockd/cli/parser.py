@@ -1,0 +1,111 @@
+"""What all commands share: how they parse, how they fail, how they print.
+
+A module of a command has ``add_parser(subparsers)`` and ``run(args) -> int``; :mod:`blockd.cli.main` finds it. Arguments that several commands take
+are added by the helpers here, so that ``-c`` and ``--json`` mean the same everywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 -- argparse has no public name for it
+
+CONFIG = Path("/etc/blockd/blockd.toml")
+
+EXIT_DONE = 0
+EXIT_NO = 1
+EXIT_USAGE = 2
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help in which descriptions and examples keep their lines."""
+
+    def __init__(self, prog: str) -> None:
+        """Leave room for ``-c FILE, --config FILE`` before the help column."""
+        super().__init__(prog, max_help_position=32, width=100)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line that says what to do next, and that takes no abbreviated options.
+
+    A script that says ``--reas`` would break on the day that a second option begins so.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As argparse's; subparsers are made by this class too."""
+        kwargs.setdefault("formatter_class", Formatter)
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(*args, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong on one line and exit 2."""
+        self.exit(EXIT_USAGE, f"{self.prog}: {_plainer(message, self)}. Try '{self.prog} --help'.\n")
+
+
+_INVALID_CHOICE = re.compile(r"argument (.+?): invalid choice: (.+?) \(choose from (.+)\)", re.DOTALL)
+_UNRECOGNIZED = re.compile(r"unrecognized arguments: (.+)", re.DOTALL)
+
+
+def _plainer(message: str, parser: argparse.ArgumentParser) -> str:
+    """Put argparse's words into a line with the nearest known word."""
+    if found := _INVALID_CHOICE.fullmatch(message):
+        what, given, known = found[1], found[2].strip("'\""), [w.strip("'\" ") for w in found[3].split(",")]
+        return f"{one_line(given)!r} is not one of the {what}s {', '.join(known)}{did_you_mean(given, known)}"
+    if found := _UNRECOGNIZED.fullmatch(message):
+        options = [o for action in parser._actions for o in action.option_strings]  # noqa: SLF001 -- argparse shows them nowhere else
+        first = found[1].split()[0] if found[1].split() else ""
+        return f"does not take {one_line(found[1])}{did_you_mean(first.partition('=')[0], options)}"
+    return one_line(message)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``; did you mean lookup?`` or nothing."""
+    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def one_line(text: object) -> str:
+    """Make any text fit to be one line of a terminal: no control characters, no line ends."""
+    return "".join(c if c.isprintable() else " " for c in str(text))
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """``-c FILE``."""
+    parser.add_argument("-c", "--config", type=Path, default=CONFIG, metavar="FILE", help=f"the configuration (default: {CONFIG})")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """``--json``."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def print_json(value: Mapping[str, object]) -> None:
+    """Print one object on one line, ready for jq."""
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> list[str]:
+    """Lay out rows under their heads; columns of figures to the right."""
+    shown = [[one_line(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in [list(head), *shown]) for i in range(len(head))]
+    right = [bool(shown) and all(re.fullmatch(r"[0-9,]*|-", row[i]) for row in shown) for i in range(len(head))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = (cell.rjust(width) if to_right else cell.ljust(width) for cell, width, to_right in zip(row, widths, right, strict=True))
+        return "  ".join(cells).rstrip()
+
+    return [line(head), *map(line, shown)]
+
+
+def say(text: str) -> None:
+    """Print one line about what happened to the error stream."""
+    print(one_line(text), file=sys.stderr)
