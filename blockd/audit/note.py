@@ -38,7 +38,7 @@ def verifier_key(name: str, public: bytes) -> str:
 def parse_verifier_key(text: str) -> tuple[str, bytes]:
     """(name, public key) of a ``vkey``. Raises Refused("shape")."""
     try:
-        name, number, encoded = text.strip().rsplit("+", 2)
+        name, number, encoded = text.strip().split("+", 2)  # base64 has plus signs too, names have none
         blob = base64.b64decode(encoded, validate=True)
     except ValueError:
         raise Refused("shape", "this is not a verifier key: it has the form name+number+base64") from None

@@ -9,6 +9,11 @@ event        when
 ===========  ===================================================================================================================
 start        the node begins to record, or a new version of blockd does
 applied      a list version is about to be enforced (or shadowed); written before it is
+generation   all of that generation's lists are recorded: from here it may be made current. `table` is its digest
+activated    every worker answers from that generation
+abandoned    a generation that was recorded cannot be made current: its files are damaged
+withdrawn    a list is about to leave: `code` says why (expired, configuration)
+unchanged    a list's feed is in order again after refusals
 held         an update waits for a person: `code` says why
 refused      an update was refused: `code` is the label of ``blockd_list_updates_total``
 approved     a person let a held version go live
@@ -46,6 +51,11 @@ class Event(StrEnum):
 
     START = "start"
     APPLIED = "applied"
+    GENERATION = "generation"
+    ACTIVATED = "activated"
+    ABANDONED = "abandoned"
+    WITHDRAWN = "withdrawn"
+    UNCHANGED = "unchanged"
     HELD = "held"
     REFUSED = "refused"
     APPROVED = "approved"

@@ -20,17 +20,19 @@ witnesses are what a later version has against that.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import secrets
 from typing import TYPE_CHECKING, Self
 
-from blockd.audit.record import SALT_BYTES, Entry, commitment, encode, pseudonym
+from blockd.audit.record import SALT_BYTES, Entry, commitment, decode, encode, pseudonym
 from blockd.audit.tree import Frontier
 from blockd.errors import Corrupt, Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 ENTRIES = "entries.jsonl"
@@ -85,12 +87,22 @@ class AuditLog:
             os.fsync(self._fd)
         except OSError:
             # Not persisted, or not known to be: the file goes back to what is known, so that the next append is not glued to a torn line.
-            os.ftruncate(self._fd, self._end)
+            # Should that fail too, the next append writes over the same octets and the next start cuts what is torn.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._end)
             raise
         self._end += len(data) + 1
         self._frontier.append(data)
-        self._write_head()
+        # The entry is durable: a head that cannot be written (a full disk) must not make it look as if it were not.
+        with contextlib.suppress(OSError):
+            self._write_head()
         return self.size - 1
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry from the first, read from the disk. Corrupt: one that this release cannot read."""
+        with (self._folder / ENTRIES).open("rb") as file:
+            for _, line in zip(range(self.size), file, strict=False):
+                yield decode(line[:-1])
 
     def explain(self, who: str, reason: str) -> tuple[str, str]:
         """Keep what a person said on this node; (pseudonym, commitment) for the entry. Durable when this returns."""
@@ -131,8 +143,8 @@ def _replay(folder: Path, fd: int) -> Frontier:
     with os.fdopen(os.dup(fd), "rb") as file:
         file.seek(0)
         for line in file:
-            if not line.endswith(b"\n"):
-                break
+            if not line.endswith(b"\n") or (frontier.size >= head[0] and not _whole(line)):
+                break  # beyond the head: never acted on
             frontier.append(line[:-1])
             good += len(line)
             if frontier.size == head[0]:
@@ -144,6 +156,15 @@ def _replay(folder: Path, fd: int) -> Frontier:
     os.ftruncate(fd, good)
     os.fsync(fd)
     return frontier
+
+
+def _whole(line: bytes) -> bool:
+    """Tell an entry from what a crash may leave in a file that had grown before its octets arrived."""
+    try:
+        decode(line[:-1])
+    except Corrupt:
+        return False
+    return True
 
 
 def _head(folder: Path) -> tuple[int, str]:
