@@ -12,6 +12,7 @@ never meets the file that it left behind.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from array import array
 from typing import TYPE_CHECKING, Final
@@ -66,11 +67,15 @@ class Slab:
         return copied
 
     def close(self) -> None:
-        """Let go of the memory. Idempotent. BufferError while the native core still holds it."""
-        self.buffer.release()
-        if self._on_close is not None:
-            self._on_close()
-            self._on_close = None
+        """Let go of the memory, and of the file's lock. Idempotent.
+
+        While the native core still holds the buffer nothing happens: the end of the process does it then.
+        """
+        with contextlib.suppress(BufferError):
+            self.buffer.release()
+            if self._on_close is not None:
+                self._on_close()
+                self._on_close = None
 
 
 def file_name(role: str, instance: str, token: str) -> str:
