@@ -59,7 +59,7 @@ class Judge:
             return NOTHING
         ruling = self._rulings.pop(hits, None)
         if ruling is None:
-            matches = matches_of(hits, self._live.table.set_rules, self._live.rules)
+            matches = matches_of(self._live, hits)
             ruling = self._ruling(decide(matches, self._policies).native())
             if len(self._rulings) >= COMBINATIONS_MAX:
                 del self._rulings[next(iter(self._rulings))]

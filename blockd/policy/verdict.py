@@ -30,6 +30,7 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from blockd.table.lookup import Match, set_matches
 from blockd.terms import BASIS_STRENGTH, EDE_BY_BASIS, Action, Basis, Category, Instant, Kind, ListName, Mode, Notify, Stage
 
 if TYPE_CHECKING:
@@ -50,25 +51,6 @@ NativeVerdict = tuple[int, int, int, tuple[int, ...]]
 """(action number, EDE or -1, hit cell or -1, shadow cells), as ``Core.swap`` and ``Core.add_verdict`` take it."""
 
 CellKey = tuple[ListName, Category, Action, str, bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """One entry that was found for a name. `depth`: labels of the entry's name; `full`: they are the whole name."""
-
-    rule: Rule
-    depth: int
-    full: bool
-
-    @property
-    def list(self) -> ListName:
-        """The list that the entry is on."""
-        return self.rule.list
-
-    @property
-    def kind(self) -> Kind:
-        """What the entry covers."""
-        return self.rule.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +121,9 @@ def next_change(killed: Mapping[ListName, Instant], now: Instant) -> Instant | N
     return min((until for until in killed.values() if until > now), default=None)
 
 
-def matches_of(hits: Iterable[tuple[int, bool]], set_rules: Callable[[int], Sequence[int]], rules: Sequence[Rule]) -> list[Match]:
+def matches_of(live: LiveGeneration, hits: Iterable[tuple[int, bool]]) -> list[Match]:
     """Unfold the native core's hits, (set, is the whole name), shallowest first. The ordinal stands for the depth."""
-    return [Match(rules[rule], depth, full) for depth, (number, full) in enumerate(hits, 1) for rule in set_rules(number)]
+    return [match for depth, (number, full) in enumerate(hits, 1) for match in set_matches(live, number, depth, full=full)]
 
 
 def _speaks(match: Match, stage: Stage) -> bool:

@@ -24,13 +24,27 @@ def admitted(records: bytes, text: str) -> bool:
 
 @pytest.mark.parametrize(
     "text",
-    ["com", "example", "co.uk", "bet.br", "github.io", "amazonaws.com", "anything.ck", "kobe.jp", "www.hotline.example", "hotline.example", "example.co.uk"],
+    [
+        "com",
+        "example",
+        "co.uk",
+        "bet.br",
+        "github.io",
+        "amazonaws.com",
+        "anything.ck",
+        "kobe.jp",
+        "www.hotline.example",
+        "hotline.example",
+        "example.co.uk",
+    ],
 )
 def test_a_protected_name_is_not_admitted(records, text):
     assert not admitted(records, text)
 
 
-@pytest.mark.parametrize("text", ["casino.example", "www.ck", "a.b.ck", "someone.github.io", "under.www.hotline.example", "city.kobe.jp", "a.example.co.uk"])
+@pytest.mark.parametrize(
+    "text", ["casino.example", "www.ck", "a.b.ck", "someone.github.io", "under.www.hotline.example", "city.kobe.jp", "a.example.co.uk"]
+)
 def test_any_other_name_is_admitted(records, text):
     assert admitted(records, text)
 
@@ -49,7 +63,9 @@ def test_blockds_own_names_are_protected():
     config = Config(
         path=Path("blockd.toml"),
         feeds=(Feed("h", "https://user@feeds.hotline.example:8443/tuf", Path("r")), Feed("f", "file:///srv/feed", Path("r"))),
-        dns=Dns(upstreams=(Upstream("udp", Endpoint("192.0.2.53", 53)), Upstream("tls", Endpoint("192.0.2.54", 853), "dns.provider.example"))),
+        dns=Dns(
+            upstreams=(Upstream("udp", Endpoint("192.0.2.53", 53)), Upstream("tls", Endpoint("192.0.2.54", 853), "dns.provider.example"))
+        ),
         stop_page=StopPage(contact=("mailto:abuse@isp.example?subject=x", "https://help.isp.example/blocked", "tel:+441234")),
         audit=Audit(origin="log.isp.example/gw1/{year}"),
     )

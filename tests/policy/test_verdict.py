@@ -16,7 +16,6 @@ from blockd.control.live import LiveGeneration, LiveList
 from blockd.policy.verdict import (
     ACTION_NUMBERS,
     ALLOWS,
-    Match,
     Policies,
     Policy,
     Verdict,
@@ -29,6 +28,7 @@ from blockd.policy.verdict import (
     resolve,
     word,
 )
+from blockd.table.lookup import Match
 from blockd.table.rules import Rule
 from blockd.terms import BASIS_STRENGTH, EDE_BY_BASIS, Action, Basis, Category, Instant, Kind, ListName, Mode, Notify, Stage
 
@@ -278,11 +278,11 @@ def test_compile_of_an_empty_table():
 
 def test_matches_of_unfolds_sets():
     rules = [Rule(OWN, Kind.SUBTREE, Category.GAMBLING), Rule(COURT, Kind.SUBTREE, Category.GAMBLING)]
-    table = FakeTable((0,), (0, 1))
-    assert matches_of([(1, False), (0, True)], table.set_rules, rules) == [
-        Match(rules[0], 1, False),
-        Match(rules[1], 1, False),
-        Match(rules[0], 2, True),
+    live = generation(rules, [(0,), (0, 1)])
+    assert matches_of(live, [(1, False), (0, True)]) == [
+        Match(rules[0], 1, full=False),
+        Match(rules[1], 1, full=False),
+        Match(rules[0], 2, full=True),
     ]
 
 
