@@ -62,3 +62,14 @@ def test_a_shown_command_parses(page, line):
 
     words = [w for w in line.split()[1:] if w not in {"TEXT"}]
     parser().parse_args(words)
+
+
+def test_the_manual_lists_every_metric_and_limit():
+    from blockd.counts.layout import LIMITS
+    from tests.house.test_deploy import exported
+
+    page = (ROOT / "deploy" / "manual" / "metrics.md").read_text(encoding="utf-8")
+    families = {re.sub(r"(_total|_info)?$", "", re.sub(r"_(bucket|sum|count|created)$", "", name)) for name in exported()}
+    assert families
+    assert not [name for name in sorted(families) if name not in page]
+    assert not [limit for limit in LIMITS if f"`{limit}`" not in page]
