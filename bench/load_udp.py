@@ -18,10 +18,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.machine import header  # noqa: E402
-from bench.update import names  # noqa: E402
-from tests.system.gateway import Gateway, enforce  # noqa: E402
-from tests.system.upstream import free_port  # noqa: E402
+from bench.machine import header
+from bench.update import names
+from tests.system.gateway import Gateway, enforce
+from tests.system.upstream import free_port
 
 SERVER_CORE, CLIENT_CORE = "0", "1"
 
@@ -33,7 +33,24 @@ def pin(pid: int) -> None:
 def load(port: int, queries: Path, seconds: int) -> tuple[float, float]:
     """(answers a second, share lost) as dnsperf counts them."""
     done = subprocess.run(
-        ["taskset", "-c", CLIENT_CORE, "dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", str(queries), "-l", str(seconds), "-c", "16", "-q", "400"],
+        [
+            "taskset",
+            "-c",
+            CLIENT_CORE,
+            "dnsperf",
+            "-s",
+            "127.0.0.1",
+            "-p",
+            str(port),
+            "-d",
+            str(queries),
+            "-l",
+            str(seconds),
+            "-c",
+            "16",
+            "-q",
+            "400",
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -50,7 +67,13 @@ class Responder:
     def __init__(self, listed: Path, *, uvloop: bool) -> None:
         self.port = free_port()
         self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("dnslib_responder.py")), str(self.port), str(listed), *(["--uvloop"] if uvloop else [])],
+            [
+                sys.executable,
+                str(Path(__file__).with_name("dnslib_responder.py")),
+                str(self.port),
+                str(listed),
+                *(["--uvloop"] if uvloop else []),
+            ],
             stdout=subprocess.PIPE,
             text=True,
         )

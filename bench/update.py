@@ -33,7 +33,7 @@ def names(count: int, seed: int) -> list[str]:
         label = "".join(rng.choices(letters, k=rng.randint(5, 14)))
         sub = rng.choice(("", "", "www.", "m.", "".join(rng.choices(letters, k=4)) + "."))
         found.add(f"{sub}{label}.{rng.choice(('example', 'test', 'invalid'))}")
-    return sorted(found, key=lambda n: rng.random())
+    return sorted(found, key=lambda _: rng.random())
 
 
 def sort_seconds(path: Path) -> float:

@@ -80,16 +80,14 @@ def open_note(note: str, name: str, public: bytes, verify: Callable[[bytes, byte
 
 
 def _signature(line: str) -> tuple[str, bytes]:
-    parts = line.removeprefix(DASH).split(" ")
+    name, _, encoded = line.removeprefix(DASH).partition(" ")
     try:
-        if not line.startswith(DASH) or len(parts) != 2 or not _is_name(parts[0]):
-            raise ValueError
-        blob = base64.b64decode(parts[1], validate=True)
+        blob = base64.b64decode(encoded, validate=True)
     except ValueError:
-        raise Refused("shape", "a signature line is malformed") from None
-    if len(blob) < 5:
+        blob = b""
+    if not line.startswith(DASH) or not _is_name(name) or len(blob) < 5:
         raise Refused("shape", "a signature line is malformed")
-    return parts[0], blob
+    return name, blob
 
 
 def _is_name(name: str) -> bool:

@@ -36,10 +36,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from blockd.errors import Corrupt
-from blockd.terms import ListName
 
 if TYPE_CHECKING:
-    from blockd.terms import Instant
+    from blockd.terms import Instant, ListName
 
 VERSION = 1
 ENTRY_MAX_BYTES = 65_535  # C2SP tlog-tiles: an entry's length is a uint16

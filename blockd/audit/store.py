@@ -152,7 +152,9 @@ def _replay(folder: Path, fd: int) -> Frontier:
                 if not matched:
                     break
     if not matched:
-        raise Corrupt(f"the audit record does not have the {head[0]} entries that this node wrote: restore {ENTRIES} from a backup, or ask why it changed")
+        raise Corrupt(
+            f"the audit record does not have the {head[0]} entries that this node wrote: restore {ENTRIES} from a backup, or ask why it changed"
+        )
     os.ftruncate(fd, good)
     os.fsync(fd)
     return frontier

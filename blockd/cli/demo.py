@@ -9,7 +9,6 @@ try and stays until Ctrl-C.
 
 from __future__ import annotations
 
-import argparse
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from blockd.errors import Misconfigured, Unavailable
 from blockd.names.store import shipped
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Mapping
 
 DNS_PORT = 5300

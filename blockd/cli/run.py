@@ -18,7 +18,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="the daemon, in the foreground",
         description="Run the gateway in the foreground. SIGHUP reads the configuration again, SIGTERM answers what is in flight and ends. Prints log lines only.",
     )
-    parser.add_argument("-c", "--config", type=Path, default=Path("/etc/blockd/blockd.toml"), metavar="FILE", help="configuration (default: %(default)s)")
+    parser.add_argument(
+        "-c", "--config", type=Path, default=Path("/etc/blockd/blockd.toml"), metavar="FILE", help="configuration (default: %(default)s)"
+    )
     parser.add_argument("--role", choices=ROLES, default="all", help="run one role alone, as the systemd template does (default: all)")
     parser.set_defaults(run=run)
 

@@ -21,14 +21,14 @@ from blockd.control.admin_socket import path_of
 from blockd.control.node_key import NodeKey
 from blockd.errors import Unavailable
 from blockd.names import parse_domain
-from blockd.policy.verdict import Match, decide, resolve
+from blockd.policy.verdict import decide, resolve
 from blockd.table import lookup
 from blockd.table.store import open_current
 from blockd.terms import Action, Instant
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from blockd.config.schema import Config
     from blockd.control.live import LiveGeneration
@@ -97,20 +97,20 @@ def check(config: Config, live: LiveGeneration, listen: Mapping[str, list[str]])
     for name, item in live.lists.items():
         if not item.canary:
             continue
-        expected = expectation(verdict_of(live, policies, item.canary), bool(config.stop_page.addresses))
+        expected = expectation(verdict_of(live, policies, item.canary), has_page=bool(config.stop_page.addresses))
         for door in DOORS:
             for address in listen.get(door, []):
-                rows.append(Row(name, item.version, f"{door} {address}", expected, _seen(door, address, item.canary)))
+                seen = _seen(door, address, item.canary)
+                rows.append(Row(name, item.version, f"{door} {address}", expected, seen))
     return rows
 
 
 def verdict_of(live: LiveGeneration, policies: Policies, canary: str) -> Verdict:
     """What the policy decides about a name."""
-    found = lookup.name_matches(live, parse_domain(canary).wire)
-    return decide([Match(match.rule, match.depth, match.full) for match in found], policies)
+    return decide(lookup.name_matches(live, parse_domain(canary).wire), policies)
 
 
-def expectation(verdict: Verdict, has_page: bool) -> str:
+def expectation(verdict: Verdict, *, has_page: bool) -> str:
     """The answer to an A query that a verdict leads to, in the words of :func:`describe`."""
     if verdict.action is None:
         return "not blocked"
@@ -148,7 +148,7 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
 
 
-def signed(config: Config, generation: int, rows: list[Row], skipped: list[str]) -> str:
+def signed(config: Config, generation: int, rows: list[Row], skipped: Sequence[str]) -> str:
     """The result as a signed note. It names lists, never a canary."""
     when = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     lines = [f"blockd selftest {when}", f"generation {generation}"]
@@ -157,7 +157,7 @@ def signed(config: Config, generation: int, rows: list[Row], skipped: list[str])
     return NodeKey.load(config).sign("\n".join(lines) + "\n")
 
 
-def _show(rows: list[Row], skipped: list[str], note: str) -> None:
+def _show(rows: list[Row], skipped: Sequence[str], note: str) -> None:
     print(note)
     failed = [row for row in rows if not row.good]
     for row in failed:

@@ -20,7 +20,7 @@ import logging
 import pwd
 import socket
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from blockd.control import lines, logs
 from blockd.errors import BlockdError, Misconfigured, Refused, Unavailable
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blockd.config.schema import Config
-
-    Verb = Callable[[Caller, Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
 LOG = logging.getLogger("blockd.control")
 
@@ -58,6 +56,9 @@ class Caller:
     def is_one_of(self, names: tuple[str, ...]) -> bool:
         """Root is everyone."""
         return self.uid == 0 or bool(self._known_as.intersection(names))
+
+
+Verb: TypeAlias = "Callable[[Caller, Mapping[str, Any]], Awaitable[dict[str, Any]]]"
 
 
 def _groups(name: str, gid: int) -> set[int]:
@@ -94,7 +95,9 @@ class AdminSocket:
         if path == self._path:
             return
         if len(str(path).encode()) > SUN_PATH_MAX_BYTES:
-            raise Misconfigured(f"[admin] socket: the path has more than {SUN_PATH_MAX_BYTES} octets, which the kernel does not take: choose a shorter one")
+            raise Misconfigured(
+                f"[admin] socket: the path has more than {SUN_PATH_MAX_BYTES} octets, which the kernel does not take: choose a shorter one"
+            )
         await self.stop()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +147,7 @@ class AdminSocket:
         except BlockdError as error:
             return {"error": str(error), "reason": "unavailable"}
         except Exception as error:  # noqa: BLE001 -- our bug: the person gets a line, the log the place, and the daemon goes on
-            LOG.error("a command failed: %s", logs.where(error))  # noqa: TRY400 -- a traceback quotes values
+            LOG.error("a command failed: %s", logs.where(error))
             return {"error": "this command failed inside blockd; its log has the place: report it", "reason": "bug"}
 
     async def answer(self, caller: Caller, message: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,9 @@ def _missing(config: Config, roles: Sequence[RoleFacts]) -> tuple[RoleFacts, ...
     """Roles that the configuration gives work to and that are not connected."""
     wanted = {"resolver": bool(config.dns.listen), "web": bool(config.stop_page.listen)}
     there = {role.name for role in roles}
-    return tuple(RoleFacts(name, 0, "down", "it is not connected to control") for name, work in wanted.items() if work and name not in there)
+    return tuple(
+        RoleFacts(name, 0, "down", "it is not connected to control") for name, work in wanted.items() if work and name not in there
+    )
 
 
 def _upstream(row: Mapping[str, object]) -> UpstreamFacts:

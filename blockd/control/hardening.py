@@ -84,4 +84,6 @@ def _account(user: str) -> pwd.struct_passwd:
     try:
         return pwd.getpwnam(user)
     except KeyError:
-        raise Misconfigured(f"[run] user: there is no user {user} on this machine; systemd-sysusers with systemd/blockd.sysusers makes it") from None
+        raise Misconfigured(
+            f"[run] user: there is no user {user} on this machine; systemd-sysusers with systemd/blockd.sysusers makes it"
+        ) from None

@@ -48,19 +48,18 @@ class LineToControl:
     async def _talk(self) -> None:
         path = str(self._config.runtime_dir / SOCKET)
         reader, writer = await asyncio.open_unix_connection(path, limit=lines.LINE_MAX_BYTES)
-        telling = None
+        hello = {"verb": "hello", "role": self._role, "pid": os.getpid(), "generation": self._generation}
+        telling = asyncio.create_task(self._tell(writer, hello), name="health")
         try:
-            await lines.send(writer, {"verb": "hello", "role": self._role, "pid": os.getpid(), "generation": self._generation})
-            telling = asyncio.create_task(self._tell(writer), name="health")
             while (message := await lines.receive(reader)) is not None:
                 await lines.send(writer, await self._answer(message))
         finally:
-            if telling:
-                telling.cancel()
-                await asyncio.gather(telling, return_exceptions=True)
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
             writer.close()
 
-    async def _tell(self, writer: asyncio.StreamWriter) -> None:
+    async def _tell(self, writer: asyncio.StreamWriter, hello: dict[str, Any]) -> None:
+        await lines.send(writer, hello)
         while True:
             await lines.send(writer, {"verb": "health", **asdict(self._service.health())})
             await asyncio.sleep(HEALTH_EVERY_S)

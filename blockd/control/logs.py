@@ -9,7 +9,6 @@ those could quote what a client sent.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from blockd.errors import BlockdError
 
 if TYPE_CHECKING:
+    import asyncio
     from types import TracebackType
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -31,7 +31,7 @@ class _Line(logging.Formatter):
         text = super().format(record)
         return text.replace("\n", " | ")
 
-    def formatException(self, ei: Any) -> str:
+    def formatException(self, ei: Any) -> str:  # noqa: N802 -- the library names it
         return where(ei[1])
 
 
@@ -72,10 +72,10 @@ def set_up(role: str) -> None:
     sys.excepthook = _excepthook
 
 
-def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _excepthook(_: type[BaseException], error: BaseException, __: TracebackType | None) -> None:
     logging.getLogger("blockd").critical("this process ends: %s", where(error))
 
 
-def loop_exception_handler(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def loop_exception_handler(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """For asyncio: a task or callback that failed, by place alone."""
     logging.getLogger("blockd").error("a task failed: %s", where(context.get("exception")))

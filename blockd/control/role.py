@@ -31,7 +31,6 @@ from blockd.table.store import load_key, open_current, open_live
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from blockd.config.schema import Config
     from blockd.control.live import LiveGeneration
     from blockd.control.service import Service
     from blockd.counts.slab import Slab

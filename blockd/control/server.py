@@ -75,7 +75,7 @@ class Control:
             live.table.close()
         self._updater = Updater(config, tell=self._tell, in_use=self._in_use, before_live=self._ledger.expect)
         await self._in_thread(self._updater.recover)
-        self._schedule = Schedule.start([feed.name for feed in config.feeds], {f.name: f.every_s for f in config.feeds}, _now())
+        self._schedule = Schedule.of({feed.name: feed.every_s for feed in config.feeds})
         self._admin = AdminServer(self.facts, self._totals)
         await self._admin.listen(_admin_sockets(sockets))
         self._socket = AdminSocket(
@@ -102,10 +102,11 @@ class Control:
         self._ledger.configure(_rules(config))
         await self._in_thread(partial(self._updater.reconfigure, config))
         self._config = config
-        self._schedule = self._schedule.configured({f.name: f.every_s for f in config.feeds}, _now())
+        self._schedule = Schedule.of({feed.name: feed.every_s for feed in config.feeds}, self._schedule)
 
     async def drain(self, timeout_s: float) -> None:
         """Let the running step end, write the last counts, close."""
+        del timeout_s  # an update run that was begun is ended: it is what a restart would have to finish
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -128,6 +129,7 @@ class Control:
 
     async def request(self, verb: str, arguments: Mapping[str, object]) -> Mapping[str, object]:
         """Nobody asks control over its own line."""
+        del arguments
         raise Refused("unknown", f"control has no verb {verb}")
 
     # What others call: in the updater's thread
@@ -149,7 +151,7 @@ class Control:
                 names = [item.name for item in self._config.lists if item.name.partition("/")[0] == feed]
                 outcomes = await self._try(partial(self._updater.update, names))
                 good = outcomes is not None and all(outcome.ok or outcome.result.value in {"held", "change_cap"} for outcome in outcomes)
-                self._schedule = self._schedule.after(feed, good, _now(), random.random())  # noqa: S311 -- jitter
+                self._schedule = self._schedule.after(feed, ok=good, now=_now(), dice=random.random())  # noqa: S311 -- jitter
             await self._try(self._updater.tick)
             await asyncio.sleep(TICK_S)
 
@@ -158,7 +160,7 @@ class Control:
         try:
             return await self._in_thread(work)
         except (BlockdError, OSError) as error:
-            LOG.error("an update run failed, the lists in force stay: %s", logs.where(error))  # noqa: TRY400 -- no values
+            LOG.error("an update run failed, the lists in force stay: %s", logs.where(error))
             return None
 
     # Counts

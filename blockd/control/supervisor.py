@@ -17,7 +17,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from blockd.control.sockets import bind_missing, wanted
 from blockd.errors import BlockdError, Misconfigured, Unavailable
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
     from pathlib import Path
 

@@ -11,7 +11,24 @@ from blockd.errors import Corrupt
 from blockd.terms import Instant, ListName
 
 FULL = Entry(
-    Event.APPLIED, 1_795_521_600, ListName("hotline/domains"), 7, 12, "ab" * 32, "cd" * 32, 100, 5, 2, 1, 1, "enforce", None, None, "op-1", "ef" * 32, "0.1.0"
+    Event.APPLIED,
+    1_795_521_600,
+    ListName("hotline/domains"),
+    7,
+    12,
+    "ab" * 32,
+    "cd" * 32,
+    100,
+    5,
+    2,
+    1,
+    1,
+    "enforce",
+    None,
+    None,
+    "op-1",
+    "ef" * 32,
+    "0.1.0",
 )
 
 
@@ -25,7 +42,15 @@ def test_what_is_written_is_read(entry):
     assert decode(encode(entry)) == entry
 
 
-@given(st.builds(Entry, st.sampled_from(Event), st.integers(0, 2**33), version=st.none() | st.integers(0, 2**63), code=st.none() | st.text(max_size=20)))
+@given(
+    st.builds(
+        Entry,
+        st.sampled_from(Event),
+        st.integers(0, 2**33),
+        version=st.none() | st.integers(0, 2**63),
+        code=st.none() | st.text(max_size=20),
+    )
+)
 def test_any_entry_survives_and_keys_are_sorted(entry):
     data = encode(entry)
     assert decode(data) == entry

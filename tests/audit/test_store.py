@@ -91,7 +91,7 @@ def test_an_append_that_fails_is_not_in_the_record(folder, monkeypatch, persiste
         monkeypatch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(5, "Input/output error")))
     else:
         monkeypatch.setattr(os, "pwrite", lambda fd, data, at: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="error|space"):
+    with pytest.raises(OSError, match=r"error|space"):
         log.append(entry(5))
     monkeypatch.undo()
     assert (log.size, log.root) == before

@@ -24,7 +24,12 @@ def test_the_right_answer_is_described_as_expected(verdict, answer):
 
 def test_a_wrong_answer_is_not():
     blocked = Verdict(Action.NXDOMAIN, ede=16)
-    for answer in (Answer(3, False, (), 0, ()), Answer(3, False, (), 0, (15,)), Answer(0, False, ("198.51.100.7",), 1, ()), Answer(2, False, (), 0, (16,))):
+    for answer in (
+        Answer(3, False, (), 0, ()),
+        Answer(3, False, (), 0, (15,)),
+        Answer(0, False, ("198.51.100.7",), 1, ()),
+        Answer(2, False, (), 0, (16,)),
+    ):
         assert describe(answer) != expectation(blocked, has_page=True)
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import stat
 from pathlib import Path
 
@@ -92,4 +91,4 @@ def test_no_daemon_is_one_line(tmp_path):
 async def test_a_path_that_the_kernel_does_not_take(tmp_path):
     with pytest.raises(Misconfigured, match="shorter"):
         await AdminSocket({}).listen(config(tmp_path, socket=tmp_path / ("x" * 120)))
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,9 @@ from blockd.control.bus import Peer
 from blockd.control.facts import facts
 from blockd.control.state import State
 
-CONFIG = Config(path=Path("blockd.toml"), dns=Dns(listen=(Endpoint("127.0.0.1", 0),)), stop_page=StopPage(listen=(Endpoint("127.0.0.1", 0),)))
+CONFIG = Config(
+    path=Path("blockd.toml"), dns=Dns(listen=(Endpoint("127.0.0.1", 0),)), stop_page=StopPage(listen=(Endpoint("127.0.0.1", 0),))
+)
 OWN = RoleFacts("control", 1, "ready")
 
 
@@ -22,7 +24,12 @@ def built(*peers: Peer, generation: int = 4):
 
 
 def test_all_is_well():
-    resolver = peer("resolver", ready=True, listen={"udp": ["127.0.0.1:53"]}, upstreams=[{"address": "udp://192.0.2.53:53", "up": True, "requests": {"ok": 3}}])
+    resolver = peer(
+        "resolver",
+        ready=True,
+        listen={"udp": ["127.0.0.1:53"]},
+        upstreams=[{"address": "udp://192.0.2.53:53", "up": True, "requests": {"ok": 3}}],
+    )
     shown = built(resolver, peer("web", ready=True, listen={"stop_page": ["127.0.0.1:80"]}))
     assert why_not_ready(shown) == ()
     assert shown.listen == {"udp": ["127.0.0.1:53"], "stop_page": ["127.0.0.1:80"], "admin": ["127.0.0.1:9553"]}

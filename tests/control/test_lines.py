@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from blockd.control import lines
 from blockd.errors import Refused
 
-VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8
+)
 
 
 @given(st.dictionaries(st.text(), VALUES))

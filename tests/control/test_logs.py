@@ -27,9 +27,11 @@ def test_our_own_errors_are_written_to_be_shown():
 
 
 def test_a_process_that_fails_says_one_line_without_values():
-    code = "from blockd.control import logs; logs.set_up('web'); import logging; logging.getLogger('aiohttp.server').error('from 192.0.2.7')\n" \
-           "try:\n    int('secret.example')\nexcept ValueError:\n    logging.getLogger('blockd').exception('a request failed')\n" \
-           "raise ValueError('secret.example')"
+    code = (
+        "from blockd.control import logs; logs.set_up('web'); import logging; logging.getLogger('aiohttp.server').error('from 192.0.2.7')\n"
+        "try:\n    int('secret.example')\nexcept ValueError:\n    logging.getLogger('blockd').exception('a request failed')\n"
+        "raise ValueError('secret.example')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [

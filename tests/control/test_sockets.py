@@ -14,7 +14,11 @@ ANY = Endpoint("127.0.0.1", 0)
 
 def config(**kwargs) -> Config:
     return Config(
-        path=Path("blockd.toml"), dns=Dns(listen=(ANY, Endpoint("::1", 0))), stop_page=StopPage(listen=(ANY,)), admin=Admin(listen=(ANY,)), **kwargs
+        path=Path("blockd.toml"),
+        dns=Dns(listen=(ANY, Endpoint("::1", 0))),
+        stop_page=StopPage(listen=(ANY,)),
+        admin=Admin(listen=(ANY,)),
+        **kwargs,
     )
 
 

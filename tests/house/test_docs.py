@@ -60,7 +60,7 @@ def commands() -> list[tuple[str, str]]:
 def test_a_shown_command_parses(page, line):
     from blockd.cli.main import parser
 
-    words = [w for w in line.split()[1:] if w not in {"TEXT"}]
+    words = [w for w in line.split()[1:] if w != "TEXT"]
     parser().parse_args(words)
 
 

@@ -12,6 +12,7 @@ import time
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import dns.message
 import dns.query
@@ -102,7 +103,7 @@ every = "1h"
 """
         self.config.write_text(text, encoding="utf-8")
 
-    def __enter__(self) -> Gateway:
+    def __enter__(self) -> Self:
         self.upstream = self.upstream or Upstream()
         self.upstream.__enter__()
         self.write_config()

@@ -15,8 +15,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
-from blockd.cli.main import main
 
+from blockd.cli.main import main
 from tests.house.sources import ROOT
 from tests.system.gateway import Gateway, enforce, need
 

@@ -10,6 +10,7 @@ import socket
 import socketserver
 import struct
 import threading
+from typing import Self
 
 import dns.flags
 import dns.message
@@ -101,7 +102,7 @@ class Upstream:
             server.owner = self
             self._threads.append(threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True))
 
-    def __enter__(self) -> Upstream:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
