@@ -37,13 +37,14 @@ header{display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;align-items:baseline}
 h1{font-size:1.4rem;margin:0}h2{font-size:1.05rem;margin:0 0 .6rem}
 .dim,footer{color:var(--dim)}.good{color:var(--good)}.bad{color:var(--bad)}.warn{color:var(--warn)}.good,.bad,.warn{font-weight:600}
 section{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:1rem;margin:0 0 1rem;overflow-x:auto}
-dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.75rem;margin:0}
+dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(10.5rem,1fr));gap:.75rem;margin:0}
 dt{color:var(--dim);font-size:.85rem}dd{margin:0;font-size:1.25rem;font-variant-numeric:tabular-nums}
 table{border-collapse:collapse;width:100%}
-th,td{text-align:left;padding:.4rem .9rem .4rem 0;border-bottom:1px solid var(--line);vertical-align:top;white-space:nowrap}
+th,td{text-align:start;padding:.4rem .7rem .4rem 0;border-bottom:1px solid var(--line);vertical-align:top}
+td{white-space:nowrap;font-size:.95rem}
 th{font-size:.85rem;font-weight:600;color:var(--dim)}
-.n{text-align:right;font-variant-numeric:tabular-nums}
-ul{margin:0;padding-inline-start:1.2rem}a{color:inherit}
+.n{text-align:end;font-variant-numeric:tabular-nums}
+section p{margin:.75rem 0 0}ul{margin:0;padding-inline-start:1.2rem}a{color:inherit}
 """
 
 _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -77,7 +78,7 @@ def render(facts: Facts, totals: Totals, now: Instant) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">',
         f"<title>blockd: {'ready' if not reasons else 'not ready'}</title><style>{STYLE}</style></head><body>",
         f"<header><h1>blockd</h1><span>This gateway is {word}.</span>",
-        f'<span class="dim">version {escape(facts.version)}, as of {_clock(now)}</span></header><main>',
+        f'<span class="dim">version {escape(facts.version)}, as of {_clock(now)} UTC</span></header><main>',
         _attention(facts, reasons),
         _glance(facts, totals),
         _lists(facts.lists, now),
@@ -99,17 +100,19 @@ def _attention(facts: Facts, reasons: Sequence[str]) -> str:
 
 def _glance(facts: Facts, totals: Totals) -> str:
     hits = sum(totals.of("hit").values())
-    when = f" (released by the window, next {_clock(totals.next_release)})" if totals.windowed and totals.next_release is not None else ""
+    note = ""
+    if totals.windowed and totals.next_release is not None:
+        note = f'<p class="dim">A sensitive list is loaded: figures of traffic move once a window, next at {_clock(totals.next_release)} UTC.</p>'
     cells = (
         ("Generation", _number(facts.table.generation) if facts.table.generation else '<span class="warn">none yet</span>'),
         ("Entries enforced", _number(facts.table.entries)),
         ("Table", f"{facts.table.bytes / 1048576:.1f} MiB"),
-        (f"Hits{when}", _number(hits)),
+        ("Hits", _number(hits)),
         ("Audit entries", _number(facts.audit.size)),
-        ("Audit head signed", _age_of(facts.audit.checkpoint)),
+        ("Audit head signed (UTC)", _age_of(facts.audit.checkpoint)),
     )
     body = "".join(f"<div><dt>{term}</dt><dd>{value}</dd></div>" for term, value in cells)
-    return f'<section aria-labelledby="glance"><h2 id="glance">At a glance</h2><dl>{body}</dl></section>'
+    return f'<section aria-labelledby="glance"><h2 id="glance">At a glance</h2><dl>{body}</dl>{note}</section>'
 
 
 def _lists(lists: Sequence[ListFacts], now: Instant) -> str:
@@ -129,7 +132,7 @@ def _lists(lists: Sequence[ListFacts], now: Instant) -> str:
         )
         for one in lists
     )
-    heads = ("List", "Mode", "State", "Version", "Entries", "Rejected", "Last run", "Last success", "Expires")
+    heads = ("List", "Mode", "State", "Version", "Entries", "Rejected", "Last run", "Last success (UTC)", "Expires (UTC)")
     return _table("lists", "Lists", heads, rows)
 
 
@@ -164,7 +167,7 @@ def _number(value: int, *, right: bool = False) -> str:
 
 
 def _mode(one: ListFacts) -> str:
-    return _text(one.mode.value + (" (secret list)" if one.secret and one.mode is not Mode.OFF else ""))
+    return _text(one.mode.value + (", secret" if one.secret and one.mode is not Mode.OFF else ""))
 
 
 def _state(one: ListFacts) -> str:
@@ -192,4 +195,4 @@ def _age_of(at: float | None, cell: str = "") -> str:
 
 
 def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")

@@ -55,7 +55,7 @@ dl{display:grid;grid-template-columns:auto 1fr;gap:.4rem 1.25rem;margin:1.25rem 
 border-top:1px solid var(--line);border-bottom:1px solid var(--line)}
 dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}
 a{color:var(--link);text-underline-offset:.15em;overflow-wrap:anywhere}a:focus-visible{outline:3px solid var(--link);outline-offset:3px}
-.mark{color:var(--mark);font-weight:600;margin:0 0 .25rem}
+.report{margin-top:.75rem}.mark{color:var(--mark);font-weight:600;margin:0 0 .25rem}
 footer{max-width:40rem;margin:0 auto;padding:1rem 1.5rem 3rem;color:var(--dim);font-size:.9rem}
 @media(max-width:44rem){main{margin:0;border-width:0 0 1px;border-radius:0;padding:1.5rem 1.25rem}
 dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 .6rem}}
@@ -216,7 +216,7 @@ def _helpline(line: Helpline) -> str:
     if not line.phone:
         return name
     dial = "".join(c for c in line.phone if c in "+0123456789")
-    return f'{name}: <a href="tel:{dial}"><bdi dir="ltr">{escape(line.phone)}</bdi></a>'
+    return f'{name} · <a href="tel:{dial}"><bdi dir="ltr">{escape(line.phone)}</bdi></a>'
 
 
 def _appeal(words: Words, settings: Settings) -> str:
@@ -226,4 +226,4 @@ def _appeal(words: Words, settings: Settings) -> str:
 
 
 def _report(words: Words, settings: Settings) -> str:
-    return f"<p>{_link(settings.hotline, words.report)}</p>" if settings.hotline else ""
+    return f'<p class="report">{_link(settings.hotline, words.report)}</p>' if settings.hotline else ""
