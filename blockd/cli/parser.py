@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
+
+    from blockd.config.schema import Config
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 -- argparse has no public name for it
 
@@ -88,22 +90,16 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
+def read_config(args: argparse.Namespace) -> Config:
+    """Load the configuration that ``-c`` names. Raises Misconfigured with every fault."""
+    from blockd.config.load import load
+
+    return load(args.config)
+
+
 def print_json(value: Mapping[str, object]) -> None:
     """Print one object on one line, ready for jq."""
     print(json.dumps(value, ensure_ascii=False))
-
-
-def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> list[str]:
-    """Lay out rows under their heads; columns of figures to the right."""
-    shown = [[one_line(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in [list(head), *shown]) for i in range(len(head))]
-    right = [bool(shown) and all(re.fullmatch(r"[0-9,]*|-", row[i]) for row in shown) for i in range(len(head))]
-
-    def line(row: Sequence[str]) -> str:
-        cells = (cell.rjust(width) if to_right else cell.ljust(width) for cell, width, to_right in zip(row, widths, right, strict=True))
-        return "  ".join(cells).rstrip()
-
-    return [line(head), *map(line, shown)]
 
 
 def say(text: str) -> None:

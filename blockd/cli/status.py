@@ -1,0 +1,105 @@
+"""``blockd status``: what the running gateway says of itself.
+
+The daemon answers over its control socket; the JSON form is its answer as it is. The table is for people: what needs them comes first.
+Exit 0 when the daemon answers, 1 when it does not.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from blockd.admin.client import call
+from blockd.cli import show
+from blockd.cli.parser import EXIT_DONE, add_config, add_json, one_line, print_json, read_config
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from blockd.cli.parser import Subparsers
+    from blockd.config.schema import Config
+
+ANSWER_S = 10.0
+
+EXAMPLES = """\
+examples:
+  blockd status
+  blockd status --json | jq -r '.lists[] | select(.state != "live") | .name'
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """The command's arguments."""
+    parser = subparsers.add_parser(
+        "status",
+        help="roles, lists, upstreams, the record",
+        description=(
+            "Show what the running gateway says of itself: roles, generation, lists (version, mode, age, expiry, entries, rejected rows), the record, "
+            "upstreams. Exit 1 when it does not run."
+        ),
+        epilog=EXAMPLES,
+    )
+    add_config(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def socket_of(config: Config) -> Path:
+    """Where the control socket is."""
+    return config.admin.socket or config.runtime_dir / "admin.sock"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask and show. Raises Unavailable when the daemon does not answer."""
+    status = call(socket_of(read_config(args)), "status", ANSWER_S)
+    if args.json:
+        print_json(status)
+    else:
+        print("\n".join(report(status, time.time())))
+    return EXIT_DONE
+
+
+def report(status: Mapping[str, Any], now: float) -> Iterator[str]:
+    """Lay out the answer for a person."""
+    ready = "ready" if status["ready"] else f"NOT READY: {one_line('; '.join(status.get('why_not', ())) or 'it does not say why')}"
+    yield f"blockd {one_line(status['version'])}, generation {status['generation'] or 'none yet'}: {ready}"
+    for alarm in status.get("alarms", ()):
+        yield f"ALARM {one_line(alarm['code'])}: {one_line(alarm['text'])}"
+    for door, addresses in sorted(status["listen"].items()):
+        yield f"  {door:<10}{one_line(', '.join(addresses))}"
+    yield ""
+    yield from lists(status["lists"], now)
+    yield ""
+    yield from show.table(("ROLE", "PID", "STATE"), [(r["name"], str(r["pid"] or "-"), r["state"]) for r in status["roles"]])
+    if status["upstreams"]:
+        yield ""
+        yield from show.table(("UPSTREAM", "STATE"), [(u["address"], "up" if u["up"] else "DOWN") for u in status["upstreams"]])
+    yield ""
+    audit = status["audit"]
+    yield f"record {one_line(audit['origin'] or '(no origin)')}: {audit['size']} entries, root {one_line(audit['root'][:16] or 'none yet')}"
+
+
+def lists(rows: list[dict[str, Any]], now: float) -> list[str]:
+    """Lay out the lists."""
+    if not rows:
+        return ["no lists are configured: nothing is blocked"]
+    head = ("LIST", "MODE", "STATE", "VERSION", "ENTRIES", "REJECTED", "LAST RUN", "LAST SUCCESS", "EXPIRES")
+    return show.table(
+        head,
+        [
+            (
+                row["name"],
+                row["mode"],
+                row["state"] if row["state"] != "held" else "HELD",
+                str(row["version"] or "-"),
+                f"{row['entries']:,}",
+                f"{sum(row['rejected'].values()):,}",
+                row["last_result"] or "-",
+                show.ago(row["last_success"], now),
+                show.until(row["expires"], now),
+            )
+            for row in rows
+        ],
+    )
