@@ -136,9 +136,9 @@ class Role:
         error = ""
         try:
             # A key that is there already is the same listener: the one at work stays, its copy is closed.
+            wanted = {key: self._sockets.get(key, sock) for key, sock in sockets.items()}
             for key in sockets.keys() & self._sockets.keys():
-                sockets.pop(key).close()
-            wanted = {**self._sockets, **sockets}
+                sockets[key].close()
             config = load(self._path)
             await self._service.reload(config, wanted)
             self._sockets = wanted

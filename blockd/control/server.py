@@ -98,7 +98,7 @@ class Control:
     async def reload(self, config: Config, sockets: Mapping[str, socket.socket]) -> None:
         """Take a new configuration: lists, modes, feeds, listeners, people."""
         await self._socket.listen(config)
-        await self._admin.listen(_admin_sockets(sockets, config))
+        await self._admin.listen(_admin_sockets(sockets))
         self._ledger.configure(_rules(config))
         await self._in_thread(partial(self._updater.reconfigure, config))
         self._config = config
@@ -241,9 +241,8 @@ def _rules(config: Config) -> Rules:
     return Rules(config.counts.window_s, config.counts.threshold)
 
 
-def _admin_sockets(sockets: Mapping[str, socket.socket], config: Config | None = None) -> dict[str, socket.socket]:
-    wanted = {f"admin {endpoint}" for endpoint in config.admin.listen} if config else sockets.keys()
-    return {key: sock for key, sock in sockets.items() if key.startswith("admin ") and key in wanted}
+def _admin_sockets(sockets: Mapping[str, socket.socket]) -> dict[str, socket.socket]:
+    return {key: sock for key, sock in sockets.items() if key.startswith("admin ")}
 
 
 def _now() -> Instant:

@@ -38,7 +38,7 @@ class Service(Protocol):
         """Swap to a generation. Returns when every worker answers from it; the old one may then be unmapped."""
 
     async def reload(self, config: Config, sockets: Mapping[str, socket.socket]) -> None:
-        """Take a new, already checked configuration; sockets that left are closed after their queries are answered."""
+        """Take a new, already checked configuration and exactly these sockets; those that left are closed after their queries are answered."""
 
     async def drain(self, timeout_s: float) -> None:
         """Stop accepting, answer what is in flight, close."""
