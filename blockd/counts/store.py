@@ -108,12 +108,13 @@ class Ledger:
         self._unsaved = bool(self.alarms)  # something that must be on the disk before it is shown
 
     def expect(self, lists: Iterable[ListKind]) -> None:
-        """Withhold by the rules of these lists from now on: they are about to go live.
+        """Withhold by the rules of these lists from now on: they are a generation that is about to go live.
 
-        Call it before the first worker can answer from them. They count as loaded until :meth:`collect` is told of them as loaded.
+        Call it before the first worker can answer from it. They count beside the lists that are loaded, the stricter of two words about
+        one list, until :meth:`collect` is told that they are loaded, or of another generation.
         """
         with self._lock:
-            self._expected.update((kind.name, kind) for kind in lists)
+            self._expected = {kind.name: kind for kind in lists}
 
     def forget_expected(self) -> None:
         """The lists that were expected did not go live."""
@@ -147,10 +148,12 @@ class Ledger:
             if upstreams:
                 self._tallies.observe_upstreams(upstreams)
             loaded = {kind.name: kind for kind in lists}
-            for name in [n for n in self._expected if n in loaded]:
-                del self._expected[name]
+            for name, expected in list(self._expected.items()):
+                if name in loaded and loaded[name].sensitive == expected.sensitive:
+                    del self._expected[name]
+                else:
+                    loaded[name] = windows.stricter(loaded.get(name, expected), expected)
             before = self._state
-            loaded.update(self._expected)
             self._state = windows.step(before, self._tallies.totals(meaning), loaded.values(), self._rules, now)
             self._to_remove.update(dead)
             self._unsaved |= bool(self._to_remove) or self._state.opened != before.opened

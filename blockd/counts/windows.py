@@ -78,6 +78,12 @@ class ListKind:
         return self.secret or self.category is Category.CSAM
 
 
+def stricter(one: ListKind, other: ListKind) -> ListKind:
+    """What holds when two things are known of one list: two versions of it, each served by some worker."""
+    category = Category.CSAM if Category.CSAM in {one.category, other.category} else one.category
+    return ListKind(one.name, min(one.entries, other.entries), secret=one.secret or other.secret, category=category)
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """What was released, what of each source that used up, and how far each source had been seen.
