@@ -16,9 +16,12 @@ A person with the approver's role can let a held version go live as it is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from blockd.config.schema import MaxChange
 from blockd.terms import Result
+
+if TYPE_CHECKING:
+    from blockd.config.schema import MaxChange
 
 BAD_SHARE_MAX = 0.01
 

@@ -23,6 +23,7 @@ from blockd.control import logs
 from blockd.control.admin_socket import AdminSocket
 from blockd.control.bus import Bus
 from blockd.control.line_to_control import SOCKET
+from blockd.control.pipeline import Workers
 from blockd.control.schedule import Schedule
 from blockd.control.service import Health
 from blockd.control.updater import Updater
@@ -73,7 +74,7 @@ class Control:
         await self._bus.start(config.runtime_dir / SOCKET, live.number if live else 0)
         if live:
             live.table.close()
-        self._updater = Updater(config, tell=self._tell, in_use=self._in_use, before_live=self._ledger.expect)
+        self._updater = Updater(config, workers=Workers(self._tell, self._in_use, self._ledger.expect))
         await self._in_thread(self._updater.recover)
         self._schedule = Schedule.of({feed.name: feed.every_s for feed in config.feeds})
         self._admin = AdminServer(self.facts, self._totals)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 POSITIONS_MAX = 1000
-"""Rejected rows that are remembered by number, for each list; their count has no limit."""
+"""Rejected rows that are remembered by number, for each reason; their count has no limit."""
 
 NOT_BAD = frozenset({"protected", "expired"})
 """Reasons for which a row is left out though there is nothing wrong with its form."""
@@ -46,7 +46,7 @@ class Source:
     entries: int
     rows: int  # rows that said something: entries, doubles and rejected ones
     rejected: Mapping[str, int] = field(default_factory=dict)  # reason -> rows
-    positions: tuple[tuple[int, str], ...] = ()  # (row, reason) of the first rejected rows
+    positions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # reason -> numbers of the first rejected rows
     next_expiry: Instant | None = None  # when the first row runs out by its own date
     enforceable: Mapping[str, int] = field(default_factory=dict)  # dns | http_path | ... -> entries
 
@@ -102,7 +102,7 @@ def dump_source(source: Source) -> dict[str, Any]:
         "entries": source.entries,
         "rows": source.rows,
         "rejected": dict(source.rejected),
-        "positions": [list(position) for position in source.positions[:POSITIONS_MAX]],
+        "positions": {reason: list(rows[:POSITIONS_MAX]) for reason, rows in source.positions.items()},
         "next_expiry": None if source.next_expiry is None else int(source.next_expiry),
         "enforceable": dict(source.enforceable),
     }
@@ -128,7 +128,7 @@ def load_source(value: Any) -> Source:
         entries=int(value["entries"]),
         rows=int(value["rows"]),
         rejected={str(reason): int(count) for reason, count in value["rejected"].items()},
-        positions=tuple((int(row), str(reason)) for row, reason in value["positions"]),
+        positions={str(reason): tuple(map(int, rows)) for reason, rows in value["positions"].items()},
         next_expiry=None if value["next_expiry"] is None else Instant(float(value["next_expiry"])),
         enforceable={str(where): int(count) for where, count in value["enforceable"].items()},
     )
