@@ -19,6 +19,7 @@ import contextlib
 import logging
 import resource
 import socket
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,7 @@ TICK_S = 0.25
 SWEEP_TICKS = 4  # TCP deadlines are looked at every so many ticks
 DRAIN_IDLE_MS = 200  # a TCP client that says nothing for this long is closed when the worker is to stop
 DRAIN_STEP_S = 0.05
+SWITCH_S = 0.0005  # a thread that compiles verdicts gives the loop its turn after this
 
 
 def _now_ms() -> int:
@@ -83,6 +85,7 @@ class Resolver:
         self._slab = slab
         self._check_loops(config, sockets)
         _raise_file_limit()
+        sys.setswitchinterval(SWITCH_S)
         async with self._changing:
             self._driver = self._new_driver(config)
             self._driver.follow(config.dns.upstreams)
@@ -221,14 +224,14 @@ class Resolver:
             door = self._doors.get(key)
             if door is not None:
                 door.change(self._driver, acl)
-            elif key in sockets and kind == "udp":
+            elif key not in sockets or sockets[key].fileno() < 0:
+                LOG.error("a listener of the configuration was not handed over: this process does not answer there; restart it")
+            elif kind == "udp":
                 self._doors[key] = udp = UdpDoor(sockets[key], self._driver, acl)
                 udp.open()
-            elif key in sockets:
+            else:
                 self._doors[key] = tcp = TcpDoor(sockets[key], self._driver, acl, self._connections)
                 await tcp.open()
-            else:
-                LOG.error("a listener of the configuration was not handed over: this process does not answer there")
 
     def _close_later(self, door: UdpDoor | TcpDoor) -> None:
         """Close a door that left the configuration, when what came in there is answered."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from blockd.dns.special import A, AAAA, Answer, special
+from blockd.dns.special import AAAA, A, Answer, special
 from blockd.names import parse_domain
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ def taken(framer):
 def test_cut_anywhere_is_the_same_as_all_at_once(messages, cuts):
     data, framer, found = framed(*messages), Framer(4096), []
     places = [0, *sorted(c % (len(data) + 1) for c in cuts), len(data)]
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         framer.feed(data[start:end])
         found += taken(framer)
     assert found == messages
