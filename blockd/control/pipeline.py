@@ -55,30 +55,14 @@ NO_WORKERS = Workers()
 
 
 class Pipeline:
-    """`tell`: have every worker answer from a generation; returns those that have not confirmed. `in_use`: generations that workers have.
-    `before_live`: called with the lists of a generation before any worker can hit them.
-    """
+    """Over the store of generations and the record, to the workers."""
 
-    def __init__(
-        self,
-        state_dir: Path,
-        key: bytes,
-        generations: Generations,
-        recorder: Recorder,
-        steps: Steps,
-        *,
-        tell: Callable[[int], Sequence[str]],
-        in_use: Callable[[], Collection[int]],
-        before_live: Callable[[Iterable[ListKind]], None],
-    ) -> None:
-        self._state_dir = state_dir
+    def __init__(self, key: bytes, generations: Generations, recorder: Recorder, workers: Workers, steps: Steps) -> None:
         self._key = key
         self._generations = generations
         self._recorder = recorder
+        self._workers = workers
         self._steps = steps
-        self._tell = tell
-        self._in_use = in_use
-        self._before_live = before_live
 
     def go_live(
         self,
