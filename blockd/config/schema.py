@@ -286,7 +286,7 @@ class Audit:
             "an origin: no spaces, no +, and no {} but {year}",
         ),
         "The name of this node's record: one for each gateway and year, under a domain name that is yours. `{year}` becomes the year. "
-        "Empty: the record has no public name yet.",
+        "Empty: blockd/ and the machine's name, which is unique only among your own.",
         "",
         example='"blockd.example.net/gw1/{year}"',
     )
