@@ -38,17 +38,17 @@ $(BIN)/pip: | $(VENV)/.packages-run
 
 $(VENV)/.run: requirements/run.txt | $(BIN)/pip
 	@echo "== Python packages (locked): requirements/run.txt"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements/run.txt
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run | $(VENV)/.packages-test
 	@echo "== Python packages for the tests (locked): requirements/dev.txt"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.run $(NATIVE) setup.py pyproject.toml
 	@echo "== blockd and its C core"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: $(VENV)/.built

@@ -75,7 +75,7 @@ class Supervisor:
         hardening.no_dumps()
         hardening.raise_file_limit()
         hardening.prepare_folders((config.state_dir, config.runtime_dir), config.run.user)
-        self._sockets = bind_missing(wanted(config, self._roles), {})
+        self._bind(config)
         hardening.drop_to(config.run.user)
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(logs.loop_exception_handler)
@@ -93,6 +93,16 @@ class Supervisor:
         await self._end(keepers)
         await asyncio.gather(reloader, watchdog, *keepers, return_exceptions=True)
         return 0
+
+    def _bind(self, config: Config) -> None:
+        """Take over what the blockd before this one left with systemd, bind the rest, leave all of it there in turn."""
+        listeners = wanted(config, self._roles)
+        left, keys = notify.kept(), {w.key for w in listeners}
+        for key in left.keys() - keys:
+            left.pop(key).close()
+            notify.forget([key])
+        self._sockets = left | bind_missing(listeners, left)
+        notify.keep(self._sockets)
 
     async def _keep(self, role: str) -> None:
         """Run the role; again, whenever it ends."""
@@ -196,7 +206,9 @@ class Supervisor:
         if (config.state_dir, config.runtime_dir, config.run) != (self._config.state_dir, self._config.runtime_dir, self._config.run):
             raise Misconfigured("state_dir, runtime_dir and [run] cannot change while blockd runs: restart it")
         listeners = wanted(config, self._roles)
-        self._sockets |= bind_missing(listeners, self._sockets)
+        new = bind_missing(listeners, self._sockets)
+        notify.keep(new)
+        self._sockets |= new
         self._config = config
         answers = [self._tell(child, config) for child in list(self._children.values())]
         for role, error in await asyncio.gather(*answers):
@@ -205,6 +217,7 @@ class Supervisor:
         keep = {w.key for w in listeners}
         for key in [key for key in self._sockets if key not in keep]:
             self._sockets.pop(key).close()
+            notify.forget([key])
         LOG.info("the configuration was read again")
 
     async def _tell(self, child: Child, config: Config) -> tuple[str, str]:
