@@ -74,7 +74,6 @@ class Candidates:
         self._steps = steps
         self._open_feed = open_feed
         self._clients: dict[Feed, FeedClient] = {}
-        self._rails = b""
         self.reconfigure(config)
 
     def reconfigure(self, config: Config) -> None:
@@ -82,7 +81,7 @@ class Candidates:
         self._config = config
         self._policies = {policy.name: policy for policy in config.lists}
         self._clients = {feed: client for feed, client in self._clients.items() if feed in config.feeds}
-        self._rails = rails(self._key, all_protected(config))
+        self._rails = b""  # made when a list is compiled
 
     def look(
         self, names: Sequence[ListName], current: Mapping[ListName, Placement], again: Collection[ListName], now: Instant
@@ -152,6 +151,7 @@ class Candidates:
             if found:
                 found.close()
                 return held
+        self._rails = self._rails or rails(self._key, all_protected(self._config))
         out_dir = self._config.state_dir / "lists"
         with around(self._steps, Step.COMPILED):
             done = compile_list(verified, client.content(verified), self._key, self._rails, out_dir, now)

@@ -100,8 +100,11 @@ class Pipeline:
 
     def confirm(self, number: int, now: Instant) -> tuple[str, ...]:
         """Have every worker answer from `number`, and record that they do. Returns those that have not confirmed: to be tried again."""
-        with around(self._steps, Step.TOLD):
-            late = tuple(self._workers.tell(number))
+        try:
+            with around(self._steps, Step.TOLD):
+                late = tuple(self._workers.tell(number))
+        except OSError as error:  # a time-out is one
+            late = (error.strerror or "workers that did not answer in time",)
         # Crash: workers answer from it. The next control tells them again, which is no change for them.
         if late:
             LOG.error("generation %d is in force, but not confirmed by %s", number, ", ".join(late))

@@ -206,13 +206,20 @@ class Updater:
         judgements: dict[ListName, Judgement] = dict.fromkeys(changed, ADMITTED)
         judgements |= {name: c.judgement for name, c in fresh.items() if c.judgement is not None}
         changes: dict[ListName, Change] = {name: c.change for name, c in fresh.items() if c.change is not None}
-        self._number = self._pipeline.go_live(self._config, before, wanted, judgements, changes, now)
-        self._placements, self._recorded = wanted, True
+        self._confirm_at = Instant(now + CONFIRM_EVERY_S)
+        try:
+            self._number = self._pipeline.go_live(self._config, before, wanted, judgements, changes, now)
+            self._placements, self._recorded = wanted, True
+            self._read_table()
+        except OSError:
+            if self._recorder.levers.generation <= self._number:
+                raise
+            self._settle(now)  # the record has it, and what came after failed, or only looked so: look again
+            if self._placements != wanted:
+                raise
         self._broken -= sources.keys()
         self._trouble.pop("disk", None)
         self._trouble.pop("generation_damaged", None)
-        self._confirm_at = Instant(now + CONFIRM_EVERY_S)
-        self._read_table()
         for name in sources:
             self._waiting.forget(name)
         LOG.info("generation %d is in force: %s", self._number, ", ".join(f"{n} {_what(before.get(n), wanted.get(n))}" for n in sorted(changed)))
