@@ -9,9 +9,11 @@ from typing import Final, Literal
 
 from typing_extensions import Buffer
 
+@final
 class Client:
     """Where an answer goes (address, local address). Opaque: no attribute, no useful repr."""
 
+@final
 class Ask:
     """One query that needs Python. Immutable. Holds the walked question, never the client."""
 
@@ -25,6 +27,7 @@ class Ask:
     def upstream(self, id: int) -> bytes:
         """The query to send: RD=1, CD and DO copied, own OPT of 1232, no options, the name's case as asked."""
 
+@final
 class Reply:
     """An upstream answer that passed the walk."""
 
@@ -34,6 +37,7 @@ class Reply:
     hits: Final[tuple[tuple[tuple[int, bool], ...], ...]]  # one item a CNAME, DNAME, HTTPS or SVCB target with entries, in order of the answer
     failed: Final[bool]  # SERVFAIL, REFUSED and the like: try another upstream
 
+@final
 class Core:
     """Table, cache and answer writer of one worker."""
 
@@ -43,19 +47,32 @@ class Core:
     def configure(self, *, addresses4: Sequence[bytes], addresses6: Sequence[bytes], ttl_s: int, udp_max: int, not_ready: bool) -> None:
         """`not_ready`: answer everything with SERVFAIL and EDE 14 while there is no table."""
 
-    def swap(self, table: Buffer | None, key: bytes, verdicts: Sequence[tuple[int, int, int, Sequence[int]]], index: Buffer) -> None:
+    def swap(
+        self,
+        table: Buffer | None,
+        key: bytes,
+        verdicts: Sequence[tuple[int, int, int, Sequence[int]]],
+        index: Buffer,
+        url_hosts: Buffer | None = None,
+    ) -> None:
         """Take a new table. `verdicts`: (action, ede or -1, hit cell or -1, shadow cells); action: 0 none, 1 stop_page, 2 nxdomain,
         3 nodata, 4 refused, 5 drop. `index`: uint32 verdict number for [set * 2 + is the whole name]; 0xffffffff asks Python.
-        Cached answers are checked against the new table before they are used again. The old buffer is released."""
+        Cells are counted from 0 of the slab. Cached answers are checked against the new table before they are used again. The old
+        buffer is released. `url_hosts`: one octet a set, not 0 where the mark on hosts of URL entries is in force (a list that is enforced
+        put it there), so that HTTPS and SVCB of such a host are NODATA; None: wherever there is a mark. ValueError leaves all as it was."""
 
-    def add_verdict(self, verdict: tuple[int, int, int, Sequence[int]]) -> int:
-        """For a combination of sets; valid until the next swap."""
+    def add_verdict(self, verdict: tuple[int, int, int, Sequence[int]], hits: Sequence[tuple[int, bool]] = ()) -> int:
+        """For a combination of sets; valid until the next swap. With `hits` (an Ask's, or one of a Reply's) the core answers that combination
+        by itself from now on; it learns up to 4,096 of them."""
 
     def handle(self, packet: Buffer, transport: int, family: int, now_ms: int) -> bytes | Ask | None:
         """One message from a client. family: 4 or 6. None: stay silent."""
 
     def prohibit(self, packet: Buffer, transport: int, family: int, now_ms: int) -> bytes | None:
         """The answer for a client that may not ask: REFUSED, EDE 18."""
+
+    def known(self, ask: Ask, now_ms: int) -> bytes | None:
+        """For an Ask of "hits" that may pass: the cached answer, or the failure that holds. None: forward it."""
 
     def blocked(self, ask: Ask, verdict: int, now_ms: int) -> bytes | None:
         """The answer of that verdict, counted; None for drop. Verdict action 0 is a ValueError."""
@@ -80,6 +97,7 @@ class Core:
     def stats(self) -> dict[str, int]:
         """cache_entries, cache_bytes, cache_evictions, failures ..."""
 
+@final
 class Acl:
     """CIDR prefixes, longest 1,024 of them."""
 
@@ -87,6 +105,7 @@ class Acl:
         """(packed address, prefix length)"""
     def allows(self, packed: bytes) -> bool: ...
 
+@final
 class UdpDoor:
     """A bound UDP socket: batches in and out (recvmmsg, sendmmsg), replies from the address that was asked (IP_PKTINFO)."""
 
@@ -95,12 +114,15 @@ class UdpDoor:
         """Take up to a batch, answer what the core can, return the rest. Never blocks."""
     def send(self, answers: Sequence[tuple[Client, bytes]]) -> int: ...
 
+@final
 class Pending:
     """Queries on their way upstream: coalescing by key, IDs, deadlines, a limit."""
 
     def __init__(self, capacity: int) -> None: ...
     def open(self, ask: Ask, deadline_ms: int) -> tuple[int, bool] | None:
-        """(slot, is new); None: the table is full."""
-    def close(self, slot: int) -> None: ...
-    def expire(self, now_ms: int) -> list[int]: ...
+        """(slot, is new); None: the table is full. A slot is a number that is not given out again; equal keys share it and its first deadline."""
+    def close(self, slot: int) -> None:
+        """Free it. Nothing for one that is closed or expired."""
+    def expire(self, now_ms: int) -> list[int]:
+        """Free those whose deadline is now or earlier, the earliest first."""
     def __len__(self) -> int: ...

@@ -1,0 +1,214 @@
+/* Core's answers: from a message, and to an Ask once Python has decided. */
+#include "dns_python.h"
+
+int python_core(PyObject *object, module_state *state, core_object **out)
+{
+    *out = (core_object *)object;
+    if (Py_IS_TYPE(object, (PyTypeObject *)state->core))
+        return 1;
+    PyErr_SetString(PyExc_TypeError, "not a Core");
+    return 0;
+}
+
+int python_ask(PyObject *object, module_state *state, ask_object **out)
+{
+    *out = (ask_object *)object;
+    if (Py_IS_TYPE(object, (PyTypeObject *)state->ask))
+        return 1;
+    PyErr_SetString(PyExc_TypeError, "not an Ask");
+    return 0;
+}
+
+int python_milliseconds(PyObject *number, uint64_t *out)
+{
+    *out = PyLong_AsUnsignedLongLong(number);
+    return !PyErr_Occurred();
+}
+
+int python_door(int transport, int family)
+{
+    if (transport >= 0 && transport < COUNTS_TRANSPORTS && (family == 4 || family == 6))
+        return 1;
+    PyErr_SetString(PyExc_ValueError, "no such transport or family");
+    return 0;
+}
+
+static PyObject *answer_bytes(const core_object *self, const core_outcome *o)
+{
+    return PyBytes_FromStringAndSize((const char *)self->answer, (Py_ssize_t)o->size);
+}
+
+/* The outcome of one message as an object, counted. */
+static PyObject *outcome(core_object *self, const core_outcome *o, const dns_question *q, const uint8_t *message, int transport, uint64_t since_ns)
+{
+    core_counted(&self->core, o, python_clock_ns() - since_ns);
+    if (o->kind == CORE_SILENCE)
+        Py_RETURN_NONE;
+    if (o->kind == CORE_ANSWER)
+        return answer_bytes(self, o);
+    return ask_new(python_state((PyObject *)self), &self->core, q, message, (unsigned)transport, o, since_ns);
+}
+
+static PyObject *message(PyObject *object, PyObject *args, const char *format, int may_ask)
+{
+    core_object *self = (core_object *)object;
+    Py_buffer packet;
+    PyObject *now, *result = 0;
+    uint64_t now_ms, since_ns = python_clock_ns();
+    int transport, family;
+    dns_question q;
+    core_outcome o;
+    if (!PyArg_ParseTuple(args, format, &packet, &transport, &family, &now))
+        return 0;
+    if (python_door(transport, family) && python_milliseconds(now, &now_ms)) {
+        if (may_ask)
+            core_handle(&self->core, packet.buf, (size_t)packet.len, (unsigned)transport, (unsigned)family, now_ms, &q, self->answer, &o);
+        else
+            core_prohibit(&self->core, packet.buf, (size_t)packet.len, (unsigned)transport, (unsigned)family, &q, self->answer, &o);
+        result = outcome(self, &o, &q, packet.buf, transport, since_ns);
+    }
+    PyBuffer_Release(&packet);
+    return result;
+}
+
+PyObject *core_py_handle(PyObject *object, PyObject *args) { return message(object, args, "y*iiO:handle", 1); }
+
+PyObject *core_py_prohibit(PyObject *object, PyObject *args) { return message(object, args, "y*iiO:prohibit", 0); }
+
+/* The room of an Ask's answer, its question laid down. */
+static size_t begin(core_object *self, const ask_object *ask)
+{
+    memcpy(self->answer, ask->question, ask->q.end);
+    return answer_room(&ask->q, self->core.settings.udp_max, ask->transport != TRANSPORT_UDP);
+}
+
+static PyObject *end(core_object *self, const ask_object *ask, const core_outcome *o)
+{
+    core_counted(&self->core, o, python_clock_ns() - ask->since_ns);
+    if (o->kind != CORE_ANSWER)
+        Py_RETURN_NONE;
+    return answer_bytes(self, o);
+}
+
+static const verdict *verdict_number(const core_object *self, PyObject *number)
+{
+    unsigned long n = PyLong_AsUnsignedLong(number);
+    if (PyErr_Occurred())
+        return 0;
+    if (n < self->core.verdicts.n)
+        return &self->core.verdicts.verdicts[n];
+    PyErr_SetString(PyExc_ValueError, "no such verdict");
+    return 0;
+}
+
+PyObject *core_py_known(PyObject *object, PyObject *args)
+{
+    core_object *self = (core_object *)object;
+    PyObject *argument, *now;
+    uint64_t now_ms;
+    ask_object *ask;
+    core_outcome o;
+    if (!PyArg_ParseTuple(args, "OO:known", &argument, &now) || !python_ask(argument, python_state(object), &ask) || !python_milliseconds(now, &now_ms))
+        return 0;
+    core_known(&self->core, &ask->q, ask->key, now_ms, self->answer, begin(self, ask), &o);
+    return end(self, ask, &o);
+}
+
+PyObject *core_py_blocked(PyObject *object, PyObject *args)
+{
+    core_object *self = (core_object *)object;
+    PyObject *argument, *number, *now;
+    uint64_t now_ms;
+    ask_object *ask;
+    core_outcome o;
+    if (!PyArg_ParseTuple(args, "OOO:blocked", &argument, &number, &now) || !python_ask(argument, python_state(object), &ask) || !python_milliseconds(now, &now_ms))
+        return 0;
+    const verdict *v = verdict_number(self, number);
+    if (v && v->action == ACTION_NONE)
+        PyErr_SetString(PyExc_ValueError, "this verdict blocks nothing");
+    if (!v || v->action == ACTION_NONE)
+        return 0;
+    core_block(&self->core, &ask->q, v, self->answer, begin(self, ask), &o);
+    return end(self, ask, &o);
+}
+
+PyObject *core_py_note(PyObject *object, PyObject *number)
+{
+    const verdict *v = verdict_number((core_object *)object, number);
+    if (!v)
+        return 0;
+    core_count(&((core_object *)object)->core, v);
+    Py_RETURN_NONE;
+}
+
+PyObject *core_py_failure(PyObject *object, PyObject *args)
+{
+    core_object *self = (core_object *)object;
+    PyObject *argument, *now;
+    uint64_t now_ms;
+    ask_object *ask;
+    core_outcome o;
+    int rcode, ede;
+    if (!PyArg_ParseTuple(args, "OiiO:failure", &argument, &rcode, &ede, &now) || !python_ask(argument, python_state(object), &ask) || !python_milliseconds(now, &now_ms))
+        return 0;
+    if (rcode < 0 || rcode > RCODE_MAX || ede < EDE_NONE || ede > 0x7fff) {
+        PyErr_SetString(PyExc_ValueError, "no such rcode or EDE");
+        return 0;
+    }
+    unsigned written = answer_rcode(&ask->q, (unsigned)rcode);
+    core_answered(&o, answer_bare(self->answer, begin(self, ask), &ask->q, written, ede, 0), written, SOURCE_ERROR);
+    return end(self, ask, &o);
+}
+
+/* An rcode that speaks of our query, not of the client's question, is SERVFAIL to the client. */
+static uint16_t finish_rcode(uint16_t rcode)
+{
+    return rcode == RCODE_FORMERR || rcode == RCODE_NOTAUTH || rcode == RCODE_BADVERS || rcode == RCODE_BADCOOKIE ? RCODE_SERVFAIL : rcode;
+}
+
+PyObject *core_py_finish(PyObject *object, PyObject *args)
+{
+    core_object *self = (core_object *)object;
+    module_state *state = python_state(object);
+    PyObject *argument, *reply_argument, *now;
+    uint64_t now_ms;
+    ask_object *ask;
+    core_outcome o;
+    if (!PyArg_ParseTuple(args, "OOO:finish", &argument, &reply_argument, &now) || !python_ask(argument, state, &ask) || !python_milliseconds(now, &now_ms))
+        return 0;
+    reply_object *reply = (reply_object *)reply_argument;
+    if (!Py_IS_TYPE(reply_argument, (PyTypeObject *)state->reply)) {
+        PyErr_SetString(PyExc_TypeError, "not a Reply");
+        return 0;
+    }
+    if (reply->key.hi != ask->key.hi || reply->key.lo != ask->key.lo) {
+        PyErr_SetString(PyExc_ValueError, "the reply is to another question");
+        return 0;
+    }
+    uint32_t size = reply->r.size - ask->q.end, additional = reply->r.size - reply->r.additional_at;
+    core_body b = { reply->body, size, additional, { reply->r.counts[0], reply->r.counts[1], reply->r.counts[2] }, finish_rcode(reply->r.rcode), reply->r.ede };
+    if (!reply->r.failed)
+        failures_forget(&self->core.failures, ask->key);
+    if (!reply->kept)
+        core_keep(&self->core, ask->key, &ask->q, &b, reply->r.ttl_s, reply->epoch, reply->speaks, now_ms);
+    reply->kept = 1;
+    size_t room = begin(self, ask);
+    if (reply->r.truncated)
+        core_answered(&o, answer_bare(self->answer, room, &ask->q, b.rcode, b.ede, 1), answer_rcode(&ask->q, b.rcode), SOURCE_UPSTREAM);
+    else
+        core_write(self->answer, room, &ask->q, &b, 0, SOURCE_UPSTREAM, &o);
+    return end(self, ask, &o);
+}
+
+PyObject *core_py_remember_failure(PyObject *object, PyObject *args)
+{
+    core_object *self = (core_object *)object;
+    PyObject *argument, *now;
+    uint64_t now_ms, before = self->core.failures.evictions;
+    ask_object *ask;
+    if (!PyArg_ParseTuple(args, "OO:remember_failure", &argument, &now) || !python_ask(argument, python_state(object), &ask) || !python_milliseconds(now, &now_ms))
+        return 0;
+    failures_add(&self->core.failures, ask->key, now_ms);
+    counts_limit(&self->core.counts, LIMIT_FAILURE_CACHE, self->core.failures.evictions - before);
+    Py_RETURN_NONE;
+}
