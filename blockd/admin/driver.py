@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
 LINGER_S: Final = 1.0
-HALF_CLOSED_S: Final = 2.0
+HALF_CLOSED_S: Final = 1.0
 LINE_MAX_BYTES: Final = 8190
 FIELDS_MAX: Final = 64
 READ_BUFFER_BYTES: Final = 16 << 10
@@ -96,7 +96,10 @@ class Door:
         self._listening: dict[str, asyncio.Server] = {}
 
     async def listen(self, sockets: Mapping[str, socket.socket]) -> None:
-        """Accept on exactly these bound sockets, by key: those that are new are taken, those that left are closed."""
+        """Accept on exactly these bound sockets, by key: those that are new are taken, those that left are closed.
+
+        A socket that was taken is the door's: only the door closes it.
+        """
         loop = asyncio.get_running_loop()
         if self._server is None:
             self._server = _Server(self._handle, self)
@@ -165,7 +168,7 @@ class _Server(web.Server):
 class _Connection(web.RequestHandler):
     """One connection."""
 
-    __slots__ = ("_client", "_door", "_end", "_seconds")
+    __slots__ = ("_asked", "_client", "_door", "_end", "_seconds")
 
     def __init__(self, server: web.Server, door: Door, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -183,6 +186,7 @@ class _Connection(web.RequestHandler):
         )
         self._door = door
         self._client: bytes | None = None
+        self._asked = False
         self._seconds = loop
         self._end: asyncio.TimerHandle | None = None
 
@@ -206,12 +210,13 @@ class _Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         if self._client is not None:
+            self._asked = True
             super().data_received(data)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep our side open: the client has said all, and waits for the answer (RFC 9293 §3.6.1)."""
-        if self._client is None or self.transport is None:
-            return False
+        if self._client is None or self.transport is None or not self._asked:
+            return False  # it only looked in
         if self._end is not None:
             self._end.cancel()
         self._end = self._seconds.call_later(HALF_CLOSED_S, self.transport.abort)

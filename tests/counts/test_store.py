@@ -239,7 +239,7 @@ def test_a_list_that_is_expected_is_withheld_before_it_is_loaded(box):
 
 
 def test_an_expectation_ends_when_it_came_true_or_was_dropped(box):
-    for end in (lambda: box.collect(SECRET), lambda: box.ledger.expect([OPEN]), lambda: box.ledger.forget_expected()):
+    for end in (lambda: box.collect(SECRET), lambda: box.ledger.expect([OPEN]), box.ledger.forget_expected):
         box.ledger.expect([SECRET])
         assert box.collect(OPEN).windowed
         end()
