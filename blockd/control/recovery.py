@@ -30,12 +30,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Settled:
-    """What is in force. `said`: lines for the log and the alarm."""
+    """What is in force. `finished`: it was recorded before, and made current now. `damaged`: lines for the log and the alarm."""
 
     number: int = 0
     placements: Mapping[ListName, Placement] = field(default_factory=dict)
     recorded: bool = True
-    said: list[str] = field(default_factory=list)
+    finished: bool = False
+    damaged: list[str] = field(default_factory=list)
 
 
 def settle(generations: Generations, recorder: Recorder, now: Instant) -> Settled:
@@ -45,7 +46,7 @@ def settle(generations: Generations, recorder: Recorder, now: Instant) -> Settle
         current = generations.current()
     except Corrupt as error:
         current = 0
-        settled.said.append(str(error))
+        settled.damaged.append(str(error))
     if recorder.levers.generation > current and _finish(generations, recorder, recorder.levers.generation, settled, now):
         return settled
     if current and _keep(generations, recorder, current, settled):
@@ -53,7 +54,7 @@ def settle(generations: Generations, recorder: Recorder, now: Instant) -> Settle
     digests = recorder.levers.digests
     for number in sorted(digests, reverse=True):
         if number != current and generations.directory(number).is_dir() and _make_current(generations, recorder, number, settled):
-            settled.said.append(f"generation {number}, the newest good one, is in force instead")
+            settled.damaged.append(f"generation {number}, the newest good one, is in force instead")
             return settled
     return settled
 
@@ -63,7 +64,7 @@ def _finish(generations: Generations, recorder: Recorder, number: int, settled: 
     if number not in recorder.levers.digests:
         return False  # abandoned before
     if _make_current(generations, recorder, number, settled):
-        settled.said.append(f"generation {number} was recorded before the last end and is in force now")
+        settled.finished = True
         return True
     recorder.write(Entry(Event.ABANDONED, at(now), generation=number))
     generations.forget(number)
@@ -75,7 +76,7 @@ def _make_current(generations: Generations, recorder: Recorder, number: int, set
         checked = generations.reopen(number, recorder.levers.digests[number])
         recorded = recorder.recorded_before(checked)
     except BlockdError as error:
-        settled.said.append(f"generation {number} is not used: {error}")
+        settled.damaged.append(f"generation {number} is not used: {error}")
         return False
     generations.activate(recorded)
     settled.number, settled.placements = number, checked.built.placements
@@ -88,7 +89,7 @@ def _keep(generations: Generations, recorder: Recorder, number: int, settled: Se
     try:
         checked = generations.reopen(number, digest)
     except Corrupt as error:
-        settled.said.append(str(error))
+        settled.damaged.append(str(error))
         return False
     settled.number, settled.placements, settled.recorded = number, checked.built.placements, digest is not None
     return True

@@ -119,7 +119,7 @@ class Updater:
 
     def tick(self) -> None:
         """What time alone brings: kills and rows that run out, signatures that expire, retries, confirmations. Cheap when nothing is due."""
-        now = self._now()
+        now, number = self._now(), self._number
         if now >= self._retry_at:
             due = [name for name, placed in self._placements.items() if placed.source.next_expiry and placed.source.next_expiry <= now]
             if due or self._broken:
@@ -130,7 +130,7 @@ class Updater:
         if self._number > self._recorder.levers.activated and now >= self._confirm_at and not self._recorder.fault:
             self._confirm_at = Instant(now + CONFIRM_EVERY_S)
             self._pipeline.confirm(self._number, now)
-        if now >= self._show_at:
+        if now >= self._show_at or self._number != number:
             self._show(now)
 
     def reconfigure(self, config: Config) -> None:
@@ -346,7 +346,9 @@ class Updater:
         except (OSError, BlockdError) as error:
             self._say("disk", disk(error) if isinstance(error, OSError) else str(error))
             return
-        for line in settled.said:
+        if settled.finished:
+            LOG.warning("generation %d was recorded earlier and is in force now", settled.number)
+        for line in settled.damaged:
             self._say("generation_damaged", line)
         self._number, self._placements, self._recorded = settled.number, settled.placements, settled.recorded
         self._read_table()

@@ -60,6 +60,23 @@ class Fails(Dies):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+class StaysFull(Dies):
+    """The disk is full from one step on, until someone frees space."""
+
+    full = freed = False
+
+    def hit(self, step: Step, when: str) -> None:
+        self.full = (self.full or (step, when) == self.at) and not self.freed
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.fixture(autouse=True)
+def no_rails(monkeypatch):
+    """Ten thousand public suffixes make each start slower and nothing here other."""
+    monkeypatch.setattr("blockd.control.candidates.rails", lambda *_: b"")
+
+
 @pytest.fixture
 def home(tmp_path):
     """A node with generation 1 in force: both lists in their first version."""
@@ -205,6 +222,28 @@ def test_the_disk_fails_once_and_the_same_process_goes_on(home, step, when):
     assert [o.result for o in updater.update()] == [Result.NOT_MODIFIED] * 2
     assert updater._recorder.levers.generation == updater.state().table.generation
     assert not [a for a in updater.state().alarms if a.code == "disk"]
+    updater.close()
+    check_in_force(home)
+    check_nothing_lies_about(home)
+
+
+@pytest.mark.parametrize(("step", "when"), OF_A_GENERATION)
+def test_the_disk_stays_full_until_space_is_freed(home, step, when):
+    feed = feed_of(home)
+    publish_new(feed)
+    steps = StaysFull(step, when)
+    updater = updater_of(home, feed, steps)
+    updater.update()
+    updater.tick()
+    check_enforced = open_current(home / "state", verify=True)
+    check_enforced.table.close()
+    steps.freed = True
+    recorded = updater._recorder.levers.generation
+    updater._retry_at = updater._confirm_at = Instant(0.0)
+    updater.tick()
+    state = updater.state()
+    assert state.table.generation == recorded, "what the record has goes into force as soon as the disk lets it"
+    assert [o.version for o in updater.update()] == [2, 2]
     updater.close()
     check_in_force(home)
     check_nothing_lies_about(home)
