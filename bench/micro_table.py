@@ -40,6 +40,7 @@ def write_names(path: Path, count: int, seed: int = 1) -> None:
     rng = random.Random(seed)
     words = ["".join(rng.choices(LETTERS, k=rng.randint(3, 9))) for _ in range(50_000)]
     tops = ("com", "net", "org", "info", "co.uk", "ru", "xyz")
+    name = ""
     with path.open("w", encoding="ascii") as file:
         for number in range(count):
             if number and rng.random() < 0.01:
@@ -99,8 +100,8 @@ def lookups(program: Path, table: Path, path: Path, folder: Path) -> None:
     for what, prefix in (("listed", ""), ("under a listed one", "q."), ("not listed", "x-")):
         sample(path, prefix, folder / "asked")
         done = subprocess.run([program, table, KEY.hex(), folder / "asked"], capture_output=True, text=True, check=True)
-        each, found = done.stdout.split()
-        print(f"  look-up of a name that is {what}: {each} ns ({float(found):.0%} found)", flush=True)
+        both, walk, found = done.stdout.split()
+        print(f"  walk and look-up of a name that is {what}: {both} ns (walk alone {walk}; {float(found):.0%} found)", flush=True)
 
 
 def measure(count: int, rounds: int, folder: Path, program: Path) -> None:

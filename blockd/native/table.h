@@ -90,39 +90,68 @@ typedef struct {
     uint8_t full;  /* it is the whole name */
 } table_hit;
 
-enum { TABLE_HITS_MAX = 16 };
+enum {
+    TABLE_HITS_MAX = 16,
+    TABLE_AHEAD = 8, /* suffixes whose buckets are asked for before the first is looked at */
+};
 
 static inline unsigned table_depth_set(const uint64_t bits[2], unsigned depth)
 {
     return depth && depth <= 128 ? (unsigned)(bits[(depth - 1) >> 6] >> ((depth - 1) & 63)) & 1 : 0;
 }
 
-/* Every entry that speaks about the name, shallowest first. Depths at which the table holds nothing cost
- * no probe. Returns how many were written, at most TABLE_HITS_MAX: the deepest (most specific) win. */
-static inline unsigned table_lookup(const table_view *t, const dns_name *name, table_hit hits[TABLE_HITS_MAX])
+/* Does the table hold anything that could speak about a name from its suffix of `depth` labels? */
+static inline unsigned table_wants(const table_header *h, unsigned depth, unsigned full)
 {
-    const table_header *h = t->header;
-    sip_state s = sip_begin(t->key);
-    uint64_t length = 0;
-    unsigned n = 0;
-    for (unsigned depth = 1; depth <= name->labels; depth++) {
-        length += name_absorb(&s, name->wire + name->at[name->labels - depth]);
-        unsigned full = depth == name->labels;
-        unsigned want = table_depth_set(h->subtree_depths, depth);
-        if (full)
-            want |= table_depth_set(h->exact_depths, depth) | table_depth_set(h->url_host_depths, depth);
-        if (!want)
-            continue;
-        uint32_t payload = table_probe(t, sip_end(s, 0, length));
-        if (!payload || !(full || (payload & TABLE_SUBTREE)))
+    unsigned want = table_depth_set(h->subtree_depths, depth);
+    if (full)
+        want |= table_depth_set(h->exact_depths, depth) | table_depth_set(h->url_host_depths, depth);
+    return want;
+}
+
+/* A suffix on its way: hashed, its bucket on the way from memory. */
+typedef struct {
+    fingerprint f;
+    uint8_t depth, full;
+} table_asked;
+
+/* Probe for `asked` suffixes in order; returns how many hits there are now. */
+static inline unsigned table_probe_all(const table_view *t, const table_asked *asked, unsigned n_asked, table_hit hits[TABLE_HITS_MAX], unsigned n)
+{
+    for (unsigned i = 0; i < n_asked; i++) {
+        uint32_t payload = table_probe(t, asked[i].f);
+        if (!payload || !(asked[i].full || (payload & TABLE_SUBTREE)))
             continue;
         if (n == TABLE_HITS_MAX) {
             memmove(hits, hits + 1, sizeof(*hits) * (TABLE_HITS_MAX - 1));
             n--;
         }
-        hits[n++] = (table_hit){ payload, (uint8_t)depth, (uint8_t)full };
+        hits[n++] = (table_hit){ payload, asked[i].depth, asked[i].full };
     }
     return n;
+}
+
+/* Every entry that speaks about the name, shallowest first. Depths at which the table holds nothing cost
+ * no probe. Returns how many were written, at most TABLE_HITS_MAX: the deepest (most specific) win. */
+static inline unsigned table_lookup(const table_view *t, const dns_name *name, table_hit hits[TABLE_HITS_MAX])
+{
+    table_asked asked[TABLE_AHEAD];
+    sip_state s = sip_begin(t->key);
+    uint64_t length = 0;
+    unsigned n = 0, n_asked = 0;
+    for (unsigned depth = 1; depth <= name->labels; depth++) {
+        length += name_absorb(&s, name->wire + name->at[name->labels - depth]);
+        unsigned full = depth == name->labels;
+        if (!table_wants(t->header, depth, full))
+            continue;
+        if (n_asked == TABLE_AHEAD) {
+            n = table_probe_all(t, asked, n_asked, hits, n);
+            n_asked = 0;
+        }
+        asked[n_asked] = (table_asked){ sip_end(s, 0, length), (uint8_t)depth, (uint8_t)full };
+        table_prefetch(t, asked[n_asked++].f);
+    }
+    return table_probe_all(t, asked, n_asked, hits, n);
 }
 
 static inline int table_fp_equal(fingerprint a, const uint8_t b[16])

@@ -82,7 +82,10 @@ def test_wildcard_and_adblock_are_subtrees(compiled):
 
 
 def test_rpz_has_actions_and_exceptions_of_its_own(compiled):
-    done = compiled("$TTL 60\n@ SOA . . 1 1 1 1 1\na.test CNAME .\n*.b.test CNAME *.\nok.a.test CNAME rpz-passthru.\nd.test CNAME rpz-drop.\n", Format.RPZ)
+    done = compiled(
+        "$TTL 60\n@ SOA . . 1 1 1 1 1\na.test CNAME .\n*.b.test CNAME *.\nok.a.test CNAME rpz-passthru.\nd.test CNAME rpz-drop.\n",
+        Format.RPZ,
+    )
     assert what(done, "a.test") == [(3, Kind.SUBTREE, Category.GAMBLING, Action.NXDOMAIN)]
     assert what(done, "b.test") == [(4, Kind.SUBTREE, Category.GAMBLING, Action.NODATA)]
     assert what(done, "d.test") == [(6, Kind.SUBTREE, Category.GAMBLING, Action.DROP)]
@@ -92,7 +95,9 @@ def test_rpz_has_actions_and_exceptions_of_its_own(compiled):
 
 
 def test_an_exception_may_name_what_the_rails_protect(compiled):
-    done = compiled("@ SOA . . 1 1 1 1 1\ngoogle.com CNAME rpz-passthru.\nexample.com CNAME .\n", Format.RPZ, rail("google.com", "example.com"))
+    done = compiled(
+        "@ SOA . . 1 1 1 1 1\ngoogle.com CNAME rpz-passthru.\nexample.com CNAME .\n", Format.RPZ, rail("google.com", "example.com")
+    )
     assert (done.entries, done.protected) == (1, 1)
 
 
@@ -159,9 +164,9 @@ def test_a_list_in_another_format_than_it_declares_is_mostly_bad(compiled):
 
 def test_reading_stops_when_most_of_very_many_rows_are_bad(tmp_path, monkeypatch):
     monkeypatch.setattr(compiling, "BAD_ROWS_MAX", 1000)
-    for format in (Format.DOMAINS, Format.URLS):
+    for form in (Format.DOMAINS, Format.URLS):
         with pytest.raises(Refused, match="malformed") as caught:
-            compile_list(verified(format), b"a..b//@\n" * 2000, KEY, b"", tmp_path, NOW)
+            compile_list(verified(form), b"a..b//@\n" * 2000, KEY, b"", tmp_path, NOW)
         assert caught.value.reason == "held"
     assert not list(tmp_path.rglob("*.blkl"))
     few = b"".join(b"w%d.test\n" % i for i in range(150_000)) + b"a..b\n" * 1400
@@ -175,7 +180,9 @@ def test_positions_are_bounded_counts_are_not(compiled):
 
 
 def test_hostile_octets_are_rows_like_others(compiled):
-    done = compiled(b"\xff\xfe\n\0\n\xed\xa0\x80.test\na\0b.test\r\n" + b"x" * 9000 + b"\n\xf0\x9f\x92\xa9.test\n" + b"y" * (3 * BLOCK_BYTES))
+    done = compiled(
+        b"\xff\xfe\n\0\n\xed\xa0\x80.test\na\0b.test\r\n" + b"x" * 9000 + b"\n\xf0\x9f\x92\xa9.test\n" + b"y" * (3 * BLOCK_BYTES)
+    )
     assert done.rejected["encoding"] == 2
     assert done.rejected["too_long"] == 2
     assert done.rows == 7
@@ -184,7 +191,10 @@ def test_hostile_octets_are_rows_like_others(compiled):
 def test_every_row_is_read_once_whatever_the_blocks(tmp_path):
     """The native way and the slow one count the same, over block edges too."""
     rng = random.Random(5)
-    lines = [rng.choice([f"w{i}.example.com", f"w{i % 50}.test", "#c", "", "a..b", "bücher.test", "com", "x y", f"{'a' * 70}.test"]) for i in range(60_000)]
+    lines = [
+        rng.choice([f"w{i}.example.com", f"w{i % 50}.test", "#c", "", "a..b", "bücher.test", "com", "x y", f"{'a' * 70}.test"])
+        for i in range(60_000)
+    ]
     data = "\n".join(lines).encode()
     assert len(data) > BLOCK_BYTES / 2
     done = compile_list(verified(Format.DOMAINS), data, KEY, b"", tmp_path, NOW)
@@ -222,7 +232,9 @@ def test_a_mapped_file_is_a_source_and_can_be_closed(tmp_path):
 
 def test_the_file_lies_where_the_state_directory_says(compiled, tmp_path):
     done = compiled("a.test\n")
-    assert done.path == compiled_path(tmp_path / "lists", verified(Format.DOMAINS)) == tmp_path / "lists/hotline/list" / f"3-{'ab' * 32}.blkl"
+    assert (
+        done.path == compiled_path(tmp_path / "lists", verified(Format.DOMAINS)) == tmp_path / "lists/hotline/list" / f"3-{'ab' * 32}.blkl"
+    )
     assert [p.name for p in done.path.parent.iterdir()] == [done.path.name]
     assert compiled("a.test\nb.test\n").path == done.path
     assert CompiledList(done.path, KEY).entries == 2
@@ -235,7 +247,7 @@ def test_a_disk_that_refuses_is_an_oserror(tmp_path):
 
 
 def test_refusals_do_not_quote_the_list(tmp_path):
-    for data, format in ((b"<secret.test>", Format.DOMAINS), (b"secret.test\n", Format.CSV)):
+    for data, form in ((b"<secret.test>", Format.DOMAINS), (b"secret.test\n", Format.CSV)):
         with pytest.raises(Refused) as caught:
-            compile_list(verified(format), data, KEY, b"", tmp_path, NOW)
+            compile_list(verified(form), data, KEY, b"", tmp_path, NOW)
         assert "secret" not in str(caught.value)

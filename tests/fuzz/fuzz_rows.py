@@ -11,11 +11,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from blockd.errors import Refused  # noqa: E402
-from blockd.names import parse_domain  # noqa: E402
-from blockd.native._table import ListBuilder  # noqa: E402
-from tests.fuzz.harness import main  # noqa: E402
-from tests.native.rows import FORMATS, read  # noqa: E402
+from blockd.errors import Refused
+from blockd.names import parse_domain
+from blockd.native._table import ListBuilder
+from tests.fuzz.harness import main
+from tests.native.rows import FORMATS, read
 
 KEY = bytes(range(16))
 DICTIONARY = (
@@ -35,13 +35,13 @@ def blocks(data: bytes, format: str, at: int) -> list[tuple[int, int, int, str]]
 def target(data: bytes) -> object:
     """C and the slow reader agree on every row of every format."""
     seen = []
-    for format in FORMATS:
+    for form in FORMATS:
         builder = ListBuilder(KEY, b"", 2)
-        left = builder.add_text(data, format, 1, 0)
-        taken, expected, rows, next_row = read(data, format)
-        assert left == expected, format
-        assert (builder.rows, builder.next_row) == (rows, next_row), format
-        assert blocks(data, format, len(data) // 2) == left, format
+        left = builder.add_text(data, form, 1, 0)
+        taken, expected, rows, next_row = read(data, form)
+        assert left == expected, form
+        assert (builder.rows, builder.next_row) == (rows, next_row), form
+        assert blocks(data, form, len(data) // 2) == left, form
         for _, wire in taken[:50]:
             agrees(wire)
         seen.append((min(rows, 8), min(len(left), 8), frozenset(why for *_, why in left)))

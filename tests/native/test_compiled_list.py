@@ -85,7 +85,9 @@ def test_a_difference_is_that_of_the_sets(tmp_path):
     @given(entries, entries, st.booleans())
     def check(new, old, turned):
         ours = write(tmp_path / "new", new)
-        theirs = write(tmp_path / "old", [(n, 1 - r) for n, r in old] if turned else old, ("allow", "block") if turned else ("block", "allow"))
+        theirs = write(
+            tmp_path / "old", [(n, 1 - r) for n, r in old] if turned else old, ("allow", "block") if turned else ("block", "allow")
+        )
         assert ours.diff(theirs) == (len(set(new) - set(old)), len(set(old) - set(new)))
         assert ours.diff(None) == (len(set(new)), 0)
         assert ours.diff(ours) == (0, 0)

@@ -52,7 +52,8 @@ def agree(data: bytes, format: str, folder, *, threads: int = 2, first_row: int 
 pieces = st.sampled_from([
     b"example.com", b"a", b"com", b"WWW.Example.ORG", b"xn--bcher-kva.example", b"_dmarc.x.test", b"-a-.example", b"a..b", b".", b"..", b"1.2.3.4",
     b"x.0x1f", b"x.1a", b"||", b"^", b"*.", b"*", b"#", b" # c", b"!", b"[Adblock Plus 2.0]", b"0.0.0.0", b"127.0.0.1", b"::", b"::1", b"::2",
-    b"localhost", b"LOCALHOST", b"ip6-loopback", b" ", b"\t", b"\r", b"\n", b"\n", b"\n", b"\0", b"\x0b", b"\xc3\xbc.example", b"\xef\xbb\xbf", b"\\046", b"$third-party",
+    b"localhost", b"LOCALHOST", b"ip6-loopback", b" ", b"\t", b"\r", b"\n", b"\n", b"\n", b"\0", b"\x0b", b"\xc3\xbc.example",
+    b"\xef\xbb\xbf", b"\\046", b"$third-party",
     b"a" * 63 + b".test", b"a" * 64 + b".test", b"a." * 125 + b"bb", b"a." * 126 + b"b", b"a." * 126 + b"b.", b"a." * 127 + b"b", b"@@||x.test^",
 ])  # fmt: skip
 texts = st.lists(st.one_of(pieces, st.binary(max_size=4)), max_size=30).map(b"".join)
@@ -80,7 +81,12 @@ def test_rows_are_read_as_the_reference_reads_them(format, tmp_path):
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
 def test_a_block_that_threads_share_reads_as_one(format, threads, tmp_path):
-    row = {"domains": b"w%d.example.com", "hosts": b"0.0.0.0 w%d.example.com x%d.example.org # c", "wildcard": b"*.w%d.example.com", "adblock": b"||w%d.example.com^"}[format]
+    row = {
+        "domains": b"w%d.example.com",
+        "hosts": b"0.0.0.0 w%d.example.com x%d.example.org # c",
+        "wildcard": b"*.w%d.example.com",
+        "adblock": b"||w%d.example.com^",
+    }[format]
     lines = []
     for i in range(6000):
         lines.append(row.replace(b"%d", b"%d" % (i % 5000)) if i % 97 else [b"", b"# c", b"a..b", b"com", b"\xff", b"! c"][i // 97 % 6])
@@ -103,9 +109,9 @@ def test_a_row_has_a_longest_length(tmp_path):
 
 def test_what_formats_cover(tmp_path):
     """The kind is the caller's rule; the name is the row's without its marks."""
-    for format, row in (("domains", b"x.test"), ("hosts", b":: x.test"), ("wildcard", b"*.x.test"), ("adblock", b"||x.test^")):
+    for form, row in (("domains", b"x.test"), ("hosts", b":: x.test"), ("wildcard", b"*.x.test"), ("adblock", b"||x.test^")):
         builder = ListBuilder(KEY, b"")
-        assert builder.add_text(row, format, 7, 3) == []
+        assert builder.add_text(row, form, 7, 3) == []
         assert rows_of(compiled(builder, tmp_path), to_wire(b"x.test")) == [(7, 3)]
 
 
@@ -158,7 +164,9 @@ def test_marks_are_neither_entries_nor_doubles(tmp_path):
 
 
 def test_many_rails_and_their_flags_add_up():
-    builder = ListBuilder(KEY, b"".join(rail(b"n%d.test" % i, PROTECTED) for i in range(20_000)) + rail(b"two.test", WILDCARD) + rail(b"two.test", PROTECTED))
+    builder = ListBuilder(
+        KEY, b"".join(rail(b"n%d.test" % i, PROTECTED) for i in range(20_000)) + rail(b"two.test", WILDCARD) + rail(b"two.test", PROTECTED)
+    )
     text = b"\n".join([b"n%d.test" % i for i in range(20_000)] + [b"two.test", b"x.two.test", b"y.x.two.test"])
     assert [row for row, *_ in builder.add_text(text, "domains", 1, 0)] == list(range(1, 20_003))
 
@@ -198,7 +206,11 @@ def test_one_name_a_hundred_thousand_times_with_two_rules(tmp_path):
 def test_a_builder_writes_once(tmp_path):
     builder = ListBuilder(KEY, b"")
     builder.write(tmp_path / "x", b"[]")
-    for use in (lambda: builder.write(tmp_path / "y", b"[]"), lambda: builder.add_text(b"", "domains", 1, 0), lambda: builder.add_name(b"\1a\1b\0", 1, 0, 1)):
+    for use in (
+        lambda: builder.write(tmp_path / "y", b"[]"),
+        lambda: builder.add_text(b"", "domains", 1, 0),
+        lambda: builder.add_name(b"\1a\1b\0", 1, 0, 1),
+    ):
         with pytest.raises(ValueError, match="has written"):
             use()
 

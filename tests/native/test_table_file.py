@@ -14,7 +14,6 @@ from tests.native.rows import to_wire
 from tests.native.siphash import siphash128
 
 KEY = bytes(range(16))
-KINDS = [1, 2, 6, 3]
 
 # struct table_header (native/table.h)
 HEADER = struct.Struct("<8s II Q QQQQQ QQQ II 6Q 16s 32s 16s")
@@ -32,7 +31,7 @@ def path(tmp_path):
     builder.add_url(b"http://n1.test/", to_wire(b"n1.test"), 2, 1)
     builder.write(tmp_path / "l", b"[]")
     compiled = CompiledList(tmp_path / "l", KEY)
-    build_table(tmp_path / "t", KEY, [(compiled, [0, 1, 3, 2])], b'["a rule"]', KINDS[:2] + [6, 3])
+    build_table(tmp_path / "t", KEY, [(compiled, [0, 1, 3, 2])], b'["a rule"]', [1, 2, 6, 3])
     return tmp_path / "t"
 
 
@@ -67,7 +66,9 @@ def test_the_load_is_near_the_plan(path):
 def test_every_damage_is_refused(path):
     data = path.read_bytes()
     fields = header(data)
-    for what, damaged in damages(data, (0, 8, 16, 24, HEADER.size - 64, HEADER.size, 4096, 4096 + 64, fields["sets_at"], fields["rules_at"])):
+    for what, damaged in damages(
+        data, (0, 8, 16, 24, HEADER.size - 64, HEADER.size, 4096, 4096 + 64, fields["sets_at"], fields["rules_at"])
+    ):
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match=r"\w"):
             Table(path, KEY, verify=True)
@@ -176,7 +177,13 @@ def test_a_mapping_is_a_read_only_buffer_that_holds_it_open(path):
     view.release()
     table.close()
     table.close()
-    for use in (lambda: table.lookup(b"\1a\0"), lambda: memoryview(table), lambda: table.rules, lambda: table.entries, lambda: table.set_rules(0)):
+    for use in (
+        lambda: table.lookup(b"\1a\0"),
+        lambda: memoryview(table),
+        lambda: table.rules,
+        lambda: table.entries,
+        lambda: table.set_rules(0),
+    ):
         with pytest.raises(ValueError, match="closed"):
             use()
 

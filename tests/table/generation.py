@@ -22,7 +22,9 @@ def write_generation(state_dir: Path, key: bytes, number: int, lists: Sequence[S
     folder.mkdir(parents=True)
     build(folder / TABLE_FILE, key, [source.compile(folder / f"{i}.blkl", key) for i, source in enumerate(lists)])
     live = {
-        source.name: LiveList(source.name, 1, Basis.OPERATOR, source.category, Action.NXDOMAIN, secret=False, canary=None, entries=len(source.entries))
+        source.name: LiveList(
+            source.name, 1, Basis.OPERATOR, source.category, Action.NXDOMAIN, secret=False, canary=None, entries=len(source.entries)
+        )
         for source in lists
     }
     (folder / MANIFEST_FILE).write_bytes(dump_manifest(Manifest(number, live, {})))

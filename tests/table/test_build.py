@@ -120,7 +120,9 @@ def test_a_name_on_many_lists_has_one_entry(tmp_path):
 
 
 def test_every_combination_of_lists_is_its_own_set(tmp_path):
-    lists = [Source(ListName(f"f/{i}"), tuple((wire(f"n{n}.test"), Kind.SUBTREE, None) for n in range(1, 1024) if n >> i & 1)) for i in range(10)]
+    lists = [
+        Source(ListName(f"f/{i}"), tuple((wire(f"n{n}.test"), Kind.SUBTREE, None) for n in range(1, 1024) if n >> i & 1)) for i in range(10)
+    ]
     built, compiled = make(tmp_path, lists)
     table = check(built, KEY, compiled)
     assert table.sets == 1023
@@ -137,7 +139,10 @@ def test_more_than_sixteen_entries_on_one_name_keep_the_most_specific(tmp_path):
 
 
 def test_rules_left_out_leave_their_entries_out(tmp_path):
-    source = Source(ListName("f/l"), ((wire("a.test"), Kind.SUBTREE, None), (wire("b.test"), Kind.EXACT, None), (wire("a.test"), Kind.ALLOW_EXACT, None)))
+    source = Source(
+        ListName("f/l"),
+        ((wire("a.test"), Kind.SUBTREE, None), (wire("b.test"), Kind.EXACT, None), (wire("a.test"), Kind.ALLOW_EXACT, None)),
+    )
     compiled = source.compile(tmp_path / "l")
     built = build(tmp_path / "t", KEY, [compiled], frozenset({source.rule(Kind.SUBTREE), source.rule(Kind.ALLOW_EXACT)}))
     table = check(built, KEY, [compiled])
@@ -165,7 +170,7 @@ def test_the_check_sees_a_table_that_says_less_more_or_other(tmp_path):
     for built_from, said_to_be in ((small, large), (large, small), (large, other)):
         planned = plan([rules_of(built_from)])
         build_table(tmp_path / "t", KEY, [(built_from, [0])], dump_rules(planned.rules), planned.kinds)
-        with pytest.raises(ValueError, match="table has entries|not in the table"):
+        with pytest.raises(ValueError, match=r"table has entries|not in the table"):
             check_table(Table(tmp_path / "t", KEY), [(said_to_be, [0])], planned.kinds)
         with pytest.raises(Corrupt):
             check(BuiltTable(tmp_path / "t", built_from.entries, planned), KEY, [said_to_be])
