@@ -25,7 +25,7 @@ import pytest
 from tests.system.gateway import BLOCKD, Gateway, enforce, need
 
 CLIENT = "127.77.3.9"
-ECS = "198.51.100.0"
+ECS = "100.99.98.0"
 FORWARDED = "203.0.113.77"
 NAMES = ("zq7canary-allowed.example", "zq7canary-sub.casino.example")
 AGENT = "zq7canary-agent"
