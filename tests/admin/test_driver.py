@@ -96,7 +96,18 @@ async def test_hostile_octets_get_at_most_one_answer_that_quotes_nothing(name):
 
 async def test_smuggling_is_refused_by_the_parser():
     async with Server() as s:
-        for name in ("CL and TE", "two CL", "obs-fold", "bare CR", "space before colon", "NUL in a header", "negative length", "HTTP/0.9", "TLS", "binary"):
+        for name in (
+            "CL and TE",
+            "two CL",
+            "obs-fold",
+            "bare CR",
+            "space before colon",
+            "NUL in a header",
+            "negative length",
+            "HTTP/0.9",
+            "TLS",
+            "binary",
+        ):
             assert status(await ask(s.address, HOSTILE[name])) in {400, 0}, name
 
 
@@ -188,7 +199,9 @@ def test_what_one_client_is(peername, same_as):
 
 
 def test_clients_differ():
-    assert len({client_of(p) for p in (("192.0.2.1", 1), ("192.0.2.2", 1), ("2001:db8:0:1::1", 1, 0, 0), ("2001:db8:0:2::1", 1, 0, 0))}) == 4
+    assert (
+        len({client_of(p) for p in (("192.0.2.1", 1), ("192.0.2.2", 1), ("2001:db8:0:1::1", 1, 0, 0), ("2001:db8:0:2::1", 1, 0, 0))}) == 4
+    )
 
 
 async def test_an_ipv6_listener():
@@ -268,3 +281,25 @@ async def test_drain_finishes_what_is_being_answered():
         await begun.wait()
         await s.door.drain(2.0)
         assert parts(await asking)[1] == b"done"
+
+
+@pytest.mark.filterwarnings("ignore:.*uvloop.*:DeprecationWarning")
+def test_the_same_on_uvloop():
+    # The roles run on uvloop, whose transports differ from asyncio's in half-closing and aborting.
+    async def dialogue():
+        async with Server(per_client=1, lifetime_s=1.0) as s:
+            assert status(await ask(s.address, GET, end=True)) == 200
+            assert parts(await ask(s.address, GET.replace(b"GET", b"HEAD")))[1] == b""
+            assert status(await ask(s.address, HOSTILE["TLS"])) == 400
+            assert await ask(s.address, b"GET / HT", end=True) == b""
+            assert await ask(s.address, b"", end=True) == b""
+            assert await ask(s.address, b"GET / HT") == b"", "closed after the lifetime"
+            assert s.door.connections == 0
+            host, _, port = s.address.rpartition(":")
+            _, writer = await asyncio.open_connection(host, int(port))
+            await asyncio.sleep(0.05)
+            assert await ask(s.address, GET) == b""
+            assert s.reached == 1
+            writer.close()
+
+    uvloop.run(dialogue())

@@ -43,7 +43,11 @@ CONTRACT = {  # contract.md, "Metrics": name without prefix -> labels
 
 
 def samples(facts, totals):
-    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in parse_text(metrics.render_text(facts, totals)) for s in family.samples}
+    return {
+        (s.name, tuple(sorted(s.labels.items()))): s.value
+        for family in parse_text(metrics.render_text(facts, totals))
+        for s in family.samples
+    }
 
 
 def of(found, name):
@@ -61,7 +65,9 @@ def test_promtool_check_metrics():
     program = shutil.which("promtool")
     assert program, "promtool is missing: make test installs it"
     for facts, totals in ((full_facts(), full_totals()), (Facts(version="0.1.0"), Totals({}))):
-        done = subprocess.run([program, "check", "metrics"], input=metrics.render_text(facts, totals), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [program, "check", "metrics"], input=metrics.render_text(facts, totals), capture_output=True, text=True, check=False
+        )
         assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
@@ -97,9 +103,18 @@ def test_values_arrive_where_they_belong():
 
 
 def test_the_histogram_is_cumulative_and_agrees_with_its_count():
-    totals = Totals({("duration", "policy", "0"): 3, ("duration", "policy", "1"): 2, ("duration", "policy", "15"): 1, ("duration_ns", "policy"): 2_500_000_000})
+    totals = Totals(
+        {
+            ("duration", "policy", "0"): 3,
+            ("duration", "policy", "1"): 2,
+            ("duration", "policy", "15"): 1,
+            ("duration_ns", "policy"): 2_500_000_000,
+        }
+    )
     found = samples(Facts(version="0.1.0"), totals)
-    buckets = {dict(labels)["le"]: n for labels, n in of(found, "dns_request_duration_seconds_bucket").items() if ("source", "policy") in labels}
+    buckets = {
+        dict(labels)["le"]: n for labels, n in of(found, "dns_request_duration_seconds_bucket").items() if ("source", "policy") in labels
+    }
     assert (buckets["0.0001"], buckets["0.00025"], buckets["5.0"], buckets["+Inf"]) == (3, 5, 5, 6)
     assert of(found, "dns_request_duration_seconds_count")[(("source", "policy"),)] == 6
     assert of(found, "dns_request_duration_seconds_sum")[(("source", "policy"),)] == 2.5

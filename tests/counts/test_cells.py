@@ -10,7 +10,11 @@ from blockd.errors import Misconfigured
 from blockd.terms import Action, Category, ListName
 
 keys = st.tuples(
-    st.sampled_from(["f/a", "f/b", "g/c"]).map(ListName), st.sampled_from(Category), st.sampled_from(Action), st.sampled_from(["dns", "http"]), st.booleans()
+    st.sampled_from(["f/a", "f/b", "g/c"]).map(ListName),
+    st.sampled_from(Category),
+    st.sampled_from(Action),
+    st.sampled_from(["dns", "http"]),
+    st.booleans(),
 )
 
 

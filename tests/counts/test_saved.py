@@ -16,7 +16,9 @@ from blockd.terms import Category, Instant, ListName
 words = st.tuples(st.text(min_size=1, max_size=5), st.text(max_size=5))
 values = st.dictionaries(words, st.integers(0, 1 << 64), max_size=4)
 cells = st.dictionaries(st.integers(0, 65535), st.integers(0, 1 << 64), max_size=4)
-kinds = st.builds(ListKind, st.text(min_size=1, max_size=5).map(ListName), st.integers(0, 1 << 30), st.booleans(), st.sampled_from(Category))
+kinds = st.builds(
+    ListKind, st.text(min_size=1, max_size=5).map(ListName), st.integers(0, 1 << 30), st.booleans(), st.sampled_from(Category)
+)
 
 
 @given(

@@ -199,7 +199,11 @@ def test_a_crash_at_every_step_of_folding_counts_once(box, monkeypatch, step, wi
 
     with monkeypatch.context() as broken:
         if step == "write":
-            broken.setattr(store.os, "open", lambda path, flags, *a, real=os.open: failing(real)(path, flags, *a) if FILE in str(path) else real(path, flags, *a))
+            broken.setattr(
+                store.os,
+                "open",
+                lambda path, flags, *a, real=os.open: failing(real)(path, flags, *a) if FILE in str(path) else real(path, flags, *a),
+            )
         elif step == "fsync":
             broken.setattr(store.os, "fsync", failing(os.fsync))
         else:

@@ -134,7 +134,11 @@ def test_difference_attack_policy_answers_minus_hits_of_open_lists():
 @settings(max_examples=200)
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["secret", "small", "open", "allow", "page", "upstream"]), st.integers(0, 25), st.sampled_from([1.0, 700.0, 1900.0, 3600.0])),
+        st.tuples(
+            st.sampled_from(["secret", "small", "open", "allow", "page", "upstream"]),
+            st.integers(0, 25),
+            st.sampled_from([1.0, 700.0, 1900.0, 3600.0]),
+        ),
         max_size=30,
     ),
     st.integers(2, 12),
@@ -302,4 +306,6 @@ def test_sums_that_went_back_release_nothing_twice():
 def test_of_two_versions_of_a_list_the_stricter_holds():
     open_ = ListKind(TINY.name, 900, secret=False, category=Category.ADULT)
     assert stricter(open_, TINY) == stricter(TINY, open_) == TINY
-    assert stricter(open_, ListKind(TINY.name, 1000, secret=True, category=Category.ADULT)) == ListKind(TINY.name, 900, secret=True, category=Category.ADULT)
+    assert stricter(open_, ListKind(TINY.name, 1000, secret=True, category=Category.ADULT)) == ListKind(
+        TINY.name, 900, secret=True, category=Category.ADULT
+    )

@@ -18,9 +18,27 @@ from blockd.terms import Action, Basis, Category, Kind, ListName, Mode, Notify
 KEY = bytes(range(16))
 NOW = 1_795_500_000.0
 LISTS = {  # name: (basis, category, notify, mode, entries)
-    "ops/gambling": (Basis.OPERATOR, Category.GAMBLING, Notify.FULL, Mode.ENFORCE, {"casino.example": Kind.SUBTREE, "xn--bcher-kva.example": Kind.SUBTREE}),
-    "court/orders": (Basis.MANDATED, Category.COPYRIGHT, Notify.FULL, Mode.ENFORCE, {"ordered.example": Kind.SUBTREE, "both.example": Kind.SUBTREE}),
-    "home/filter": (Basis.SUBSCRIBER, Category.ADULT, Notify.FULL, Mode.ENFORCE, {"adult.example": Kind.EXACT, "both.example": Kind.SUBTREE}),
+    "ops/gambling": (
+        Basis.OPERATOR,
+        Category.GAMBLING,
+        Notify.FULL,
+        Mode.ENFORCE,
+        {"casino.example": Kind.SUBTREE, "xn--bcher-kva.example": Kind.SUBTREE},
+    ),
+    "court/orders": (
+        Basis.MANDATED,
+        Category.COPYRIGHT,
+        Notify.FULL,
+        Mode.ENFORCE,
+        {"ordered.example": Kind.SUBTREE, "both.example": Kind.SUBTREE},
+    ),
+    "home/filter": (
+        Basis.SUBSCRIBER,
+        Category.ADULT,
+        Notify.FULL,
+        Mode.ENFORCE,
+        {"adult.example": Kind.EXACT, "both.example": Kind.SUBTREE},
+    ),
     "court/bare": (Basis.MANDATED, Category.OTHER, Notify.CODE, Mode.ENFORCE, {"bare.example": Kind.SUBTREE}),
     "court/silent": (Basis.MANDATED, Category.OTHER, Notify.NONE, Mode.ENFORCE, {"silent.example": Kind.SUBTREE}),
     "ops/shadow": (Basis.OPERATOR, Category.FRAUD, Notify.FULL, Mode.SHADOW, {"shadow.example": Kind.SUBTREE}),
@@ -45,7 +63,9 @@ def generation(folder: Path, number: int = 1, lists=None) -> LiveGeneration:
 
 
 def configuration(**page) -> Config:
-    policies = tuple(ListPolicy(ListName(name), mode, notify=notify, notify_basis="Act 7") for name, (_, _, notify, mode, _) in LISTS.items())
+    policies = tuple(
+        ListPolicy(ListName(name), mode, notify=notify, notify_basis="Act 7") for name, (_, _, notify, mode, _) in LISTS.items()
+    )
     section = {
         "listen": (Endpoint("127.0.0.1", 0),), "addresses": ("192.0.2.80",), "operator": "Example ISP", "contact": ("mailto:abuse@example.net",),
         "helplines": (Helpline("Stop It Now", "en", "0800 1000 900", "https://help.example/"), Helpline("119", "fr", "119", "")),

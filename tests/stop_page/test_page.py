@@ -18,7 +18,11 @@ NOW = Instant(1_795_500_123.0)
 SETTINGS = Settings(
     "Example ISP",
     ("mailto:abuse@example.net", "tel:+1-555-0100"),
-    (Helpline("Stop It Now", "0800 1000 900", "https://help.example/", "en"), Helpline("119", "119", "", "fr"), Helpline("Anyone", "", "https://all.example/")),
+    (
+        Helpline("Stop It Now", "0800 1000 900", "https://help.example/", "en"),
+        Helpline("119", "119", "", "fr"),
+        Helpline("Anyone", "", "https://all.example/"),
+    ),
     "https://hotline.example/report",
 )
 MOST = Settings(
@@ -49,7 +53,9 @@ def test_451_names_who_implements_the_block():
     assert "Link" not in dict(blocked(reason(Basis.MANDATED), "en", Settings(), NOW).headers)
 
 
-@pytest.mark.parametrize("contact", ["mailto:a@b>; rel=x", "https://a/\r\nSet-Cookie: x", "javascript:alert(1)", "https://é.example", 'mailto:"a"@b'])
+@pytest.mark.parametrize(
+    "contact", ["mailto:a@b>; rel=x", "https://a/\r\nSet-Cookie: x", "javascript:alert(1)", "https://é.example", 'mailto:"a"@b']
+)
 def test_header_injection_by_configuration_is_not_possible(contact):
     made = blocked(reason(Basis.MANDATED), "en", Settings("X", (contact,), (Helpline("h", "", contact),), contact), NOW)
     assert "Link" not in dict(made.headers)
@@ -76,7 +82,16 @@ def test_headers_of_every_answer(made):
     policy = headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert policy.endswith("frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
-    for never in ("Strict-Transport-Security", "Set-Cookie", "Clear-Site-Data", "Location", "Access-Control-Allow-Origin", "Refresh", "ETag", "Last-Modified"):
+    for never in (
+        "Strict-Transport-Security",
+        "Set-Cookie",
+        "Clear-Site-Data",
+        "Location",
+        "Access-Control-Allow-Origin",
+        "Refresh",
+        "ETag",
+        "Last-Modified",
+    ):
         assert never not in headers
 
 

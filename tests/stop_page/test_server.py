@@ -102,7 +102,10 @@ async def test_head_has_the_headers_and_no_body(live):
 
 async def test_two_readers_at_once_get_the_same_octets(live):
     async with Running(live) as r:
-        assert parts(await ask(r.address, get("casino.example")))[1] == parts(await ask(r.address, get("b.casino.example", target="/other")))[1]
+        assert (
+            parts(await ask(r.address, get("casino.example")))[1]
+            == parts(await ask(r.address, get("b.casino.example", target="/other")))[1]
+        )
 
 
 async def test_notify_none_looks_like_not_blocked(live):
