@@ -82,11 +82,14 @@ class AdminServer:
             return await asyncio.to_thread(self._totals)
 
     async def _console(self, _: web.BaseRequest) -> Answer:
-        page = console.render(self._facts(), await self._released(), Instant(self._clock()))
+        facts, totals = self._facts(), await self._released()
+        page = await asyncio.to_thread(console.render, facts, totals, Instant(self._clock()))
         return Answer(200, console.HEADERS, page.encode())
 
     async def _metrics(self, request: web.BaseRequest) -> Answer:
-        page, content_type = metrics.render(self._facts(), await self._released(), ", ".join(request.headers.getall("Accept", [])))
+        facts, totals = self._facts(), await self._released()
+        accept = ", ".join(request.headers.getall("Accept", []))
+        page, content_type = await asyncio.to_thread(metrics.render, facts, totals, accept)  # 80 ms for 500 lists: not on the loop
         return Answer(200, (("Content-Type", content_type), *_PLAIN[1:]), page)
 
     async def _healthz(self, _: web.BaseRequest) -> Answer:
