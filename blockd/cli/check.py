@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from blockd.cli.parser import EXIT_DONE, EXIT_NO, add_config, add_json, print_json, say
 from blockd.config.load import examine
+from blockd.errors import Corrupt
 from blockd.terms import Mode
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from blockd.cli.parser import Subparsers
     from blockd.config.schema import Config
@@ -40,17 +42,38 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check. Faults and warnings go to the error stream, the summary to the output."""
     report = examine(args.config)
+    warnings = [*report.warnings, *(unenforceable(report.config) if report.config else ())]
     if args.json:
-        print_json({"ok": report.config is not None, "faults": list(report.faults), "warnings": list(report.warnings)})
+        print_json({"ok": report.config is not None, "faults": list(report.faults), "warnings": warnings})
         return EXIT_DONE if report.config else EXIT_NO
     for fault in report.faults:
         say(fault)
-    for warning in report.warnings:
+    for warning in warnings:
         say(f"warning: {warning}")
     if report.config is None:
         return EXIT_NO
     print(summary(report.config))
     return EXIT_DONE
+
+
+def unenforceable(config: Config) -> Iterator[str]:
+    """Say of each list that is loaded how many of its entries can't be enforced, before a person relies on them."""
+    from blockd.cli.state import current_placements
+
+    wanted = {item.name for item in config.lists if item.mode is not Mode.OFF}
+    try:
+        placed = current_placements(config.state_dir)
+    except Corrupt as error:
+        yield f"{config.state_dir}: what is loaded can't be read: {error}"
+        return
+    for name, placement in placed.items():
+        counts = placement.source.enforceable
+        if name not in wanted or not sum(counts.values()):
+            continue
+        if hidden := counts.get("unenforceable", 0):
+            yield f"{name}: {hidden:,} of {sum(counts.values()):,} entries can't be enforced: their path is encrypted (https)"
+        if paths := counts.get("http_path", 0):
+            yield f"{name}: {paths:,} of {sum(counts.values()):,} entries are paths under http: DNS does not block them, the URL filter is not built yet"
 
 
 def summary(config: Config) -> str:

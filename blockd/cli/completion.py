@@ -255,7 +255,7 @@ def _fish(text: str) -> str:
 def _fish_argument(argument: Argument) -> str:
     parts = [f" -{'s' if len(flag) == 2 else 'l'} {flag.lstrip('-')}" for flag in argument.flags]
     if argument.flags and argument.metavar:
-        parts.append(" -r")
+        parts.append(" -r" if argument.file else " -x")
     if argument.file:
         parts.append(" -F")
     if argument.list:

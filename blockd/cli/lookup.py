@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from blockd.cli import show
 from blockd.cli.parser import EXIT_DONE, EXIT_USAGE, add_config, add_json, one_line, print_json, read_config, say
-from blockd.control.sources import load_placements
+from blockd.cli.state import placements
 from blockd.errors import Corrupt
 from blockd.names import InvalidName, parse_domain, parse_url
 from blockd.native._table import suffix_fingerprints, url_fingerprint
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from blockd.cli.parser import Subparsers
     from blockd.config.schema import Config
     from blockd.control.live import LiveGeneration
+    from blockd.control.sources import Placement
     from blockd.native._table import CompiledList
     from blockd.table.lookup import Match
     from blockd.table.rules import Rule
@@ -157,7 +158,7 @@ class Rows:
         self._suffixes = suffix_fingerprints(live.key, query.wire) if query.wire else []
         self._url = url_fingerprint(live.key, query.key) if query.key else b""
         self._open: dict[ListName, tuple[CompiledList, Sequence[Rule]]] = {}
-        self._paths: dict[ListName, str] | None = None
+        self._placements: dict[ListName, Placement] | None = None
 
     def of(self, match: Match) -> int | None:
         """Return the first row that says what matched; None when the list's own file is not there any more."""
@@ -170,21 +171,13 @@ class Rows:
 
     def _list(self, name: ListName) -> tuple[CompiledList, Sequence[Rule]]:
         if name not in self._open:
-            if self._paths is None:
-                self._paths = self._sources()
-            if name not in self._paths:
+            if self._placements is None:
+                self._placements = placements(self._state_dir, self._live.number)
+            if name not in self._placements:
                 raise Corrupt(f"{name} is not among the generation's sources")
-            compiled = open_list(self._state_dir / self._paths[name], self._live.key)
+            compiled = open_list(self._state_dir / self._placements[name].source.compiled, self._live.key)
             self._open[name] = compiled, rules_of(compiled)
         return self._open[name]
-
-    def _sources(self) -> dict[ListName, str]:
-        path = self._state_dir / "generations" / str(self._live.number) / "sources.json"
-        try:
-            _, placements = load_placements(path.read_bytes())
-        except OSError as error:
-            raise Corrupt(f"generation {self._live.number}: its sources: {error.strerror}") from None
-        return {name: placed.source.compiled for name, placed in placements.items()}
 
 
 def is_approver(config: Config) -> bool:

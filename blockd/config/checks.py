@@ -60,9 +60,8 @@ def _listeners(config: Config) -> Iterator[Finding]:
     for number, (path, door) in enumerate(doors):
         for other_path, other in doors[:number]:
             if _overlap(door, other):
-                where = "" if other_path[:2] == path[:2] else f" in {other_path[0]}.listen"
-                same = "twice" if door == other else f"together with {other}"
-                yield Finding(path, f"{door} is listened on {same}{where}: give each listener a port of its own", about=(other_path,))
+                where = "" if other_path[:2] == path[:2] else f" of {other_path[0]}.listen"
+                yield Finding(path, f"{door} meets {other}{where}: give each listener a port of its own", about=(other_path,))
                 break
 
 

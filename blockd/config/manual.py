@@ -73,10 +73,10 @@ def _sections(cls: type[Any], path: str, doc: str, *, many: bool) -> Iterator[Se
 
 
 def _entry(attribute: str, declaration: Key, default: object) -> Entry:
-    shown = "" if declaration.required else declaration.kind.write(default)
-    return Entry(
-        declaration.name or attribute, declaration.kind.name, shown, declaration.example or shown or declaration.kind.form, declaration.doc
-    )
+    kind = declaration.kind
+    shown = "" if declaration.required else kind.write(default)
+    said = kind.form if kind.name == "word" else f"{kind.name}, {kind.form}" if kind.name == "number" else kind.name
+    return Entry(declaration.name or attribute, said, shown, declaration.example or shown or kind.form, declaration.doc)
 
 
 def _inline(attribute: str, declaration: Table) -> Entry:

@@ -171,7 +171,7 @@ def url(*schemes: str) -> Kind[str]:
                 raise BadValue(f'{quoted(said)}: a file URL has three slashes and an absolute path, "file:///srv/feed"')
         elif not _URL_HOST(found[2]):
             raise BadValue(f"{quoted(said)} does not name a host")
-        return said.rstrip("/") if len(found[3] or "") > 1 else said
+        return said if said == "file:///" else said.rstrip("/")
 
     return Kind("URL", quoted(example), read, quoted)
 
