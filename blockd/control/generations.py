@@ -227,7 +227,7 @@ class Generations:
         path = self.state_dir / "counts" / CELLS_FILE
         known = self._known_cells(path)
         cells = assign(known, wanted)
-        if cells != known:
+        if cells != known or not path.exists():
             rows = [[key[0], key[1].value, key[2].value, key[3], key[4], cell] for key, cell in cells.items()]
             durable.replace(path, json.dumps(rows, separators=(",", ":")).encode(), 0o600)
         return cells
