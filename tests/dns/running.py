@@ -43,9 +43,7 @@ def generation(folder: Path, number: int, *lists):
         rules = []
         builder = ListBuilder(KEY, b"")
         for row, entry in enumerate(entries, 1):
-            name, kind, action = (
-                (*((entry,) if isinstance(entry, str) else entry), Kind.SUBTREE, None)[:3] if isinstance(entry, str) else (*entry, None)[:3]
-            )
+            name, kind, action = (entry, Kind.SUBTREE, None) if isinstance(entry, str) else (*entry, None)[:3]
             rule = Rule(facts.name, kind, facts.category, action)
             if rule not in rules:
                 rules.append(rule)
@@ -74,16 +72,24 @@ def bind(config):
     """The sockets that the supervisor would hand over."""
     sockets = {}
     for endpoint in config.dns.listen:
-        family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+        sockets[f"udp {endpoint}"], sockets[f"tcp {endpoint}"] = _bind_pair(endpoint)
+    return sockets
+
+
+def _bind_pair(endpoint):
+    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+    for _ in range(20):
         udp = socket.socket(family, socket.SOCK_DGRAM, socket.IPPROTO_UDP)
         tcp = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        for sock in (udp, tcp):
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        udp.bind((endpoint.host, endpoint.port))
-        tcp.bind((endpoint.host, udp.getsockname()[1]))
-        sockets[f"udp {endpoint}"], sockets[f"tcp {endpoint}"] = udp, tcp
-    return sockets
+        try:
+            udp.bind((endpoint.host, endpoint.port))
+            tcp.bind((endpoint.host, udp.getsockname()[1]))
+        except OSError:
+            udp.close()
+            tcp.close()
+            continue
+        return udp, tcp
+    raise AssertionError("no port is free for both")
 
 
 def until(condition):

@@ -225,6 +225,9 @@ def test_no_upstream_configured_is_a_network_error_and_not_ready():
 
 
 def test_a_dead_upstream_goes_down_by_probes_and_comes_back(quick, monkeypatch):
+    from blockd.dns import forward
+
+    monkeypatch.setattr(forward.Forward.__init__, "__defaults__", (900,))
     monkeypatch.setattr(upstreams_file, "PROBE_FIRST_MS", 50)
     with Upstream(silent) as up, Running(configured(up.port)) as r:
         pool = ThreadPoolExecutor(3)

@@ -151,7 +151,7 @@ def test_dig_and_kdig_agree(r):
         assert path, f"{program} is missing"
         for extra in ([], ["+tcp"]):
             shown = subprocess.run(
-                [path, f"@{host}", "-p", str(port), *extra, "nxdomain.example", "HTTPS"],
+                [path, f"@{host}", "-p", str(port), "+edns", *extra, "nxdomain.example", "HTTPS"],
                 capture_output=True,
                 text=True,
                 timeout=10,

@@ -145,6 +145,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         self._allowed = False
         self._paused = False
         self._pumping = False
+        self._was_full = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Look at who it is, once."""
@@ -205,6 +206,7 @@ class TcpConnection(asyncio.BufferedProtocol):
             message = conversation.take(driver.now_ms())
             if message is None:
                 more = False
+                self._count_full()
                 break
             self._handle(message)
         if more and self._transport is not None:
@@ -212,6 +214,13 @@ class TcpConnection(asyncio.BufferedProtocol):
         else:
             self._pumping = False
         self._balance()
+
+    def _count_full(self) -> None:
+        """Count the limit each time that the client runs into it."""
+        full = self.conversation.full
+        if full and not self._was_full:
+            self._door.connections.reached("tcp_queries")
+        self._was_full = full
 
     def _pump_again(self) -> None:
         self._pumping = False
@@ -256,8 +265,6 @@ class TcpConnection(asyncio.BufferedProtocol):
             self._paused = False
             transport.resume_reading()
         elif not wanted and not self._paused and not self.conversation.ended:
-            if self.conversation.full:
-                self._door.connections.reached("tcp_queries")
             self._paused = True
             transport.pause_reading()
 
