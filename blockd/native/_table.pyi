@@ -36,8 +36,8 @@ class ListBuilder:
 
         Returns what is left to the caller: (row, start, end, why), offsets into `data`, rows counted from `first_row` (1 for the first of
         a file, where a byte order mark is passed over). why is "python" (not plain: IDNA, escapes, a bad row: feeds.formats judges
-        the whole line), "protected" (the name that a rail protects) or "too_long" (a line over LINE_MAX_BYTES). A line is taken whole or left
-        whole; of a `hosts` line only the protected names are dropped. Releases the GIL; one thread at a time.
+        the whole line), "protected" (the name that a rail protects) or "too_long" (a line over LINE_MAX_BYTES). A line is taken whole or
+        left whole; of a `hosts` line only the protected names are dropped. Releases the GIL; one thread at a time.
         """
 
     @property
@@ -50,7 +50,9 @@ class ListBuilder:
         """False: a rail protects the name and it was not added. The root is never added."""
 
     def add_url(self, url_key: Buffer, host_wire: Buffer | None, rule: int, row: int) -> None:
-        """A URL entry, and the mark on its host (None for an IP host). The mark is of rule `rule` + 1, which the caller gives Kind.URL_HOST."""
+        """A URL entry, and the mark on its host (None for an IP host).
+
+        The mark is of rule `rule` + 1, which the caller gives Kind.URL_HOST."""
 
     def write(self, path: str | PathLike[str], rules: Buffer) -> tuple[int, int]:
         """Sort, drop doubles, write, fsync. Returns (entries, names or URLs that were doubles). The builder is then used up.

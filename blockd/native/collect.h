@@ -204,7 +204,8 @@ static inline int collect_sort(collector *c)
 }
 
 /* Write the compiled list of sorted records. Returns 0 or an errno. */
-static inline int collect_write(collector *c, const char *path, const uint8_t *rules, size_t rules_bytes, uint64_t *entries, uint64_t *doubles)
+static inline int collect_write(collector *c, const char *path, const uint8_t *rules, size_t rules_bytes, uint64_t *entries,
+                                uint64_t *doubles)
 {
     const list_record *r = (const list_record *)c->records.at;
     list_header h = { .version = LIST_VERSION, .header_bytes = LIST_HEADER_BYTES };

@@ -11,8 +11,8 @@
  *   wildcard  *.NAME                    comments as in domains; covers NAME and everything under it
  *   adblock   ||NAME^                   "!" at the start: a comment
  *
- * lists/formats/README.md has each ambiguity and its decision. Blanks (space, tab, CR) around a row do not count; a byte order mark before row 1 neither. A line longer than
- * LINE_MAX_BYTES is bad ("too_long") whatever is in it.
+ * lists/formats/README.md has each ambiguity and its decision. Blanks (space, tab, CR) around a row do not count; a byte order
+ * mark before row 1 neither. A line longer than LINE_MAX_BYTES is bad ("too_long") whatever is in it.
  */
 #ifndef BLOCKD_ROWS_H
 #define BLOCKD_ROWS_H

@@ -116,7 +116,8 @@ typedef struct {
 } table_asked;
 
 /* Probe for `asked` suffixes in order; returns how many hits there are now. */
-static inline unsigned table_probe_all(const table_view *t, const table_asked *asked, unsigned n_asked, table_hit hits[TABLE_HITS_MAX], unsigned n)
+static inline unsigned table_probe_all(const table_view *t, const table_asked *asked, unsigned n_asked,
+                                       table_hit hits[TABLE_HITS_MAX], unsigned n)
 {
     for (unsigned i = 0; i < n_asked; i++) {
         uint32_t payload = table_probe(t, asked[i].f);

@@ -159,7 +159,8 @@ static uint64_t run_entries(const list_view *l, uint64_t from, uint64_t to)
 }
 
 /* How many entries of a[from..to) say the same as one of b[start..end). */
-static uint64_t run_common(const list_view *a, uint64_t from, uint64_t to, const list_view *b, uint64_t start, uint64_t end, const int32_t *same)
+static uint64_t run_common(const list_view *a, uint64_t from, uint64_t to, const list_view *b, uint64_t start, uint64_t end,
+                           const int32_t *same)
 {
     uint64_t n = 0;
     for (; from < to; from++)

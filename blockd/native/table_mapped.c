@@ -93,7 +93,8 @@ static PyObject *table_value(PyObject *object, void *which)
     if (!self)
         return 0;
     const table_header *h = self->view.header;
-    return PyLong_FromUnsignedLongLong((intptr_t)which == VALUE_ENTRIES ? h->n_entries : (intptr_t)which == VALUE_SETS ? h->n_sets : h->file_bytes);
+    const uint64_t values[] = { [VALUE_ENTRIES] = h->n_entries, [VALUE_SETS] = h->n_sets, [VALUE_BYTES] = h->file_bytes };
+    return PyLong_FromUnsignedLongLong(values[(intptr_t)which]);
 }
 
 static PyObject *table_rules(PyObject *object, void *unused)
@@ -127,7 +128,8 @@ static PyObject *table_find(PyObject *object, PyObject *wire)
     Py_ssize_t n = table_lookup(&self->view, &name, hits);
     PyObject *list = PyList_New(n);
     for (Py_ssize_t i = 0; list && i < n; i++) {
-        PyObject *item = Py_BuildValue("IiO", (unsigned)(hits[i].payload & TABLE_SET_MASK) - 1, (int)hits[i].depth, hits[i].full ? Py_True : Py_False);
+        unsigned set = (unsigned)(hits[i].payload & TABLE_SET_MASK) - 1;
+        PyObject *item = Py_BuildValue("IiO", set, (int)hits[i].depth, hits[i].full ? Py_True : Py_False);
         if (!item || PyList_SetItem(list, i, item) != 0)
             Py_CLEAR(list);
     }

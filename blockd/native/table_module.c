@@ -123,7 +123,8 @@ static int add_type(PyObject *module, PyType_Spec *spec, const char *name, PyObj
 static int module_exec(PyObject *module)
 {
     module_state *s = PyModule_GetState(module);
-    if (add_type(module, &builder_spec, "ListBuilder", &s->builder) != 0 || add_type(module, &compiled_spec, "CompiledList", &s->compiled) != 0
+    if (add_type(module, &builder_spec, "ListBuilder", &s->builder) != 0
+        || add_type(module, &compiled_spec, "CompiledList", &s->compiled) != 0
         || add_type(module, &table_spec, "Table", &s->table) != 0)
         return -1;
     return PyModule_AddIntConstant(module, "LINE_MAX_BYTES", LINE_MAX_BYTES);
