@@ -11,47 +11,31 @@ warnings and the one line of an error to standard error; ``--json`` prints one o
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
-import tempfile
 import time
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blockd.cli.feed_view import pull_feed, show, verify_repo
+from blockd.cli.parser import Parser
 from blockd.errors import BlockdError, Misconfigured, Refused
 from blockd.feeds import driver
-from blockd.feeds.client import Subscription
-from blockd.feeds.roles import is_target_path
 from blockd.feeds.verified import ListMeta
 from blockd.names import InvalidName, parse_domain
 from blockd.terms import Action, Basis, Category, Format, Instant
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Sequence
 
-    from blockd.feeds.verified import Verified
+    from blockd.cli.parser import Subparsers
 
 NUMBERS_SHOWN = 5
-ROOT_MAX_OCTETS = 128_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Feed:
-    """What a subscription needs to know."""
-
-    name: str
-    url: str
-    root: Path
-    token_file: Path | None = None
-    client_certificate: Path | None = None
-    client_key: Path | None = None
-
-
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add ``feed`` and its verbs. Each leaves its handler in ``handler``: ``handler(args) -> exit code``."""
     parser = subparsers.add_parser("feed", help="publish, co-sign and verify signed lists", description=(__doc__ or "").split("\n\n")[0])
     verbs = parser.add_subparsers(dest="feed_verb", metavar="VERB", required=True)
@@ -66,9 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_pull(verbs)
 
 
-def _verb(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, handler: Callable[[argparse.Namespace], int], text: str
-) -> argparse.ArgumentParser:
+def _verb(verbs: Subparsers, name: str, handler: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
     parser = verbs.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
     parser.set_defaults(handler=guarded(handler))
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -80,7 +62,7 @@ def _add_repo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keys-dir", type=Path, metavar="DIR", help="where the keys are (default: REPO.keys)")
 
 
-def _add_init(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_init(verbs: Subparsers) -> None:
     parser = _verb(verbs, "init", init_repo, "make keys and an empty, signed repository")
     _add_repo(parser)
     parser.add_argument("--keys", type=int, default=3, metavar="N", help="how many signers there are (default: 3)")
@@ -88,14 +70,21 @@ def _add_init(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--unencrypted-keys", action="store_true", help="write the keys without a passphrase: for tests and demonstrations")
 
 
-def _add_publish(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_publish(verbs: Subparsers) -> None:
     parser = _verb(verbs, "publish", publish_list, "sign a new version of a list, with every key in --keys-dir that opens")
     _add_repo(parser)
     parser.add_argument("--list", required=True, metavar="NAME", help="the list's name in this repository")
     parser.add_argument("--format", required=True, choices=[f.value for f in Format], help="how FILE is read")
-    parser.add_argument("--category", required=True, choices=[c.value for c in Category], metavar="CATEGORY", help=", ".join(c.value for c in Category))
+    parser.add_argument(
+        "--category", required=True, choices=[c.value for c in Category], metavar="CATEGORY", help=", ".join(c.value for c in Category)
+    )
     parser.add_argument("--basis", required=True, choices=[b.value for b in Basis], help="on whose authority the list blocks")
-    parser.add_argument("--action", default=Action.STOP_PAGE.value, choices=[a.value for a in Action], help="what a gateway should answer (default: %(default)s)")
+    parser.add_argument(
+        "--action",
+        default=Action.STOP_PAGE.value,
+        choices=[a.value for a in Action],
+        help="what a gateway should answer (default: %(default)s)",
+    )
     parser.add_argument("--canary", metavar="NAME", help="a listed name that gateways ask for to test themselves")
     order = parser.add_argument_group("the order that the list rests on")
     for name, text in (
@@ -107,13 +96,13 @@ def _add_publish(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("file", metavar="FILE", type=Path)
 
 
-def _add_cosign(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_cosign(verbs: Subparsers) -> None:
     parser = _verb(verbs, "cosign", cosign_staged, "check what waits for signatures and sign it")
     _add_repo(parser)
     parser.add_argument("--key", required=True, type=Path, metavar="FILE", help="the co-signer's key")
 
 
-def _add_rotate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_rotate(verbs: Subparsers) -> None:
     parser = _verb(verbs, "rotate", rotate_keys, "make a new root, signed by the old and the new threshold")
     _add_repo(parser)
     parser.add_argument(
@@ -121,17 +110,27 @@ def _add_rotate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="root: the same keys for another year; signers: other keys or another threshold; online: the key of snapshot and timestamp",
     )  # fmt: skip
     for name, text in (("replace", "give signer N a new key"), ("remove", "drop signer N")):
-        parser.add_argument(f"--{name}", action="append", default=[], metavar="N", help=f"{text} (N.pem in the keys' folder, or the key id's first 8 digits)")
+        parser.add_argument(
+            f"--{name}",
+            action="append",
+            default=[],
+            metavar="N",
+            help=f"{text} (N.pem in the keys' folder, or the key id's first 8 digits)",
+        )
     parser.add_argument("--add", type=int, default=0, metavar="COUNT", help="make keys for so many more signers")
     parser.add_argument("--threshold", type=int, metavar="M", help="how many must sign from now on")
     parser.add_argument("--unencrypted-keys", action="store_true", help="write new keys without a passphrase")
 
 
-def _add_pull(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_pull(verbs: Subparsers) -> None:
     parser = _verb(verbs, "pull", pull_feed, "fetch a feed, verify it and store its lists in a folder")
     parser.add_argument("url", metavar="URL", help="where metadata/ and targets/ are")
-    parser.add_argument("--root", required=True, type=Path, metavar="FILE", help="the publisher's first root.json, got by a way that you trust")
-    parser.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="lists go to DIR/LIST/FILE, the trusted metadata to DIR/.feed")
+    parser.add_argument(
+        "--root", required=True, type=Path, metavar="FILE", help="the publisher's first root.json, got by a way that you trust"
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="DIR", help="lists go to DIR/LIST/FILE, the trusted metadata to DIR/.feed"
+    )
     parser.add_argument("--allow-http", action="store_true", help="fetch over plain http from other machines too")
     parser.add_argument("--token-file", type=Path, metavar="FILE")
     parser.add_argument("--client-certificate", type=Path, metavar="FILE")
@@ -172,10 +171,6 @@ def _passphrase() -> bytes | None:
     return driver.read_passphrase(os.environ.get(driver.PASSPHRASE_VARIABLE))
 
 
-def _show(args: argparse.Namespace, value: object, lines: Sequence[str]) -> None:
-    print(json.dumps(value) if args.json else "\n".join(lines))
-
-
 def _warn(notes: Sequence[str]) -> None:
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
@@ -192,9 +187,15 @@ def init_repo(args: argparse.Namespace) -> int:
         if error.reason == "shape":
             raise Misconfigured(str(error)) from None
         raise
-    _show(
+    show(
         args,
-        {"repository": str(args.repo), "keys": str(keys_dir), "signers": args.keys, "threshold": threshold, "encrypted": passphrase is not None},
+        {
+            "repository": str(args.repo),
+            "keys": str(keys_dir),
+            "signers": args.keys,
+            "threshold": threshold,
+            "encrypted": passphrase is not None,
+        },
         [
             f"repository  {args.repo}  (serve this folder; subscribers pin {args.repo / 'root.json'})",
             f"keys        {keys_dir}  ({args.keys} signers, {threshold} must sign; {'encrypted' if passphrase else 'NOT encrypted'})",
@@ -210,7 +211,9 @@ def _new_passphrase(args: argparse.Namespace) -> bytes | None:
         return None
     passphrase = _passphrase()
     if passphrase is None:
-        raise Misconfigured(f"keys need a passphrase: put one in a file and name it in {driver.PASSPHRASE_VARIABLE}, or say --unencrypted-keys")
+        raise Misconfigured(
+            f"keys need a passphrase: put one in a file and name it in {driver.PASSPHRASE_VARIABLE}, or say --unencrypted-keys"
+        )
     return passphrase
 
 
@@ -241,7 +244,7 @@ def publish_list(args: argparse.Namespace) -> int:
     lines = [_line(status)]
     if not status.live and status.signatures < status.threshold:
         lines.append(f"next        blockd feed cosign {args.repo} --key FILE  ({status.threshold - status.signatures} more)")
-    _show(args, value, lines)
+    show(args, value, lines)
     return 0
 
 
@@ -253,7 +256,10 @@ def _warn_rows(outcome: driver.Outcome) -> None:
         where = ", ".join(map(str, numbers)) + (", ..." if count > len(numbers) else "")
         print(f"warning: {count} bad row{'s' if count > 1 else ''}: {reason} (line {where})", file=sys.stderr)
     if outcome.rows.exceeds_budget():
-        print(f"warning: {outcome.rows.bad_rows} of {outcome.rows.rows} rows are bad: gateways hold a list with more than 1 %", file=sys.stderr)
+        print(
+            f"warning: {outcome.rows.bad_rows} of {outcome.rows.rows} rows are bad: gateways hold a list with more than 1 %",
+            file=sys.stderr,
+        )
 
 
 def _line(status: driver.RoleStatus) -> str:
@@ -274,7 +280,7 @@ def cosign_staged(args: argparse.Namespace) -> int:
     """Run ``feed cosign``."""
     outcome = driver.cosign(args.repo, args.key, _keys_dir(args), _passphrase(), _now())
     _warn(outcome.notes)
-    _show(args, _roles(outcome), [_line(status) for status in outcome.roles])
+    show(args, _roles(outcome), [_line(status) for status in outcome.roles])
     return 0
 
 
@@ -283,7 +289,7 @@ def refresh_repo(args: argparse.Namespace) -> int:
     outcome = driver.refresh(args.repo, _keys_dir(args), _passphrase(), _now())
     _warn(outcome.notes)
     versions = {status.role: status.version for status in outcome.roles}
-    _show(args, versions, [f"{role:<11} version {version}" for role, version in versions.items()])
+    show(args, versions, [f"{role:<11} version {version}" for role, version in versions.items()])
     return 0
 
 
@@ -300,75 +306,8 @@ def rotate_keys(args: argparse.Namespace) -> int:
         what=args.role, replace=args.replace, remove=args.remove, add=args.add, threshold=args.threshold, encrypt=not args.unencrypted_keys,
     )  # fmt: skip
     _warn(outcome.notes)
-    _show(args, _roles(outcome), [_line(status) for status in outcome.roles])
+    show(args, _roles(outcome), [_line(status) for status in outcome.roles])
     return 0
-
-
-def _verified_json(verified: Verified, signatures: int, threshold: int) -> dict[str, object]:
-    meta = {key: getattr(value, "value", value) for key, value in asdict(verified.meta).items() if value is not None}
-    return {
-        "list": verified.name.partition("/")[2], "version": verified.version, "sha256": verified.sha256, "length": verified.length,
-        "expires": _time(verified.expires), "signatures": signatures, "threshold": threshold, **meta,
-    }  # fmt: skip
-
-
-def _time(instant: float) -> str:
-    return datetime.fromtimestamp(instant, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def verify_repo(args: argparse.Namespace) -> int:
-    """Run ``feed verify``: exit 1 when a subscriber would refuse the feed or one of its lists."""
-    repo: Path = args.repo
-    if not (repo / "root.json").is_file():
-        raise Misconfigured(f"{repo} is no feed repository: it has no root.json")
-    with tempfile.TemporaryDirectory(prefix="blockd-verify-") as folder:
-        subscription = Subscription(_Feed("feed", repo.absolute().as_uri(), repo / "root.json"), Path(folder))
-        subscription.refresh(_now())
-        rows, faults = _each_list(subscription)
-    lines = [
-        f"{row['list']:<24} version {row['version']:<6} {row['format']:<9} {row['signatures']}/{row['threshold']} signatures  expires {row['expires']}" for row in rows
-    ]
-    _show(args, {"valid": not faults, "lists": rows, "faults": faults}, lines or ([] if faults else ["valid; no list is published yet"]))
-    for fault in faults:
-        print(f"blockd feed: {fault['list']}: {fault['why']}", file=sys.stderr)
-    return 1 if faults else 0
-
-
-def _each_list(subscription: Subscription) -> tuple[list[dict[str, object]], list[dict[str, str]]]:
-    rows: list[dict[str, object]] = []
-    faults: list[dict[str, str]] = []
-    for name in subscription.lists():
-        try:
-            rows.append(_verified_json(subscription.download(name), *subscription.signers(name)))
-        except BlockdError as error:
-            faults.append({"list": name.partition("/")[2], "reason": getattr(error, "reason", "unavailable"), "why": str(error)})
-    return rows, faults
-
-
-def pull_feed(args: argparse.Namespace) -> int:
-    """Run ``feed pull``: a mirror's or an auditor's copy of the lists, verified."""
-    state: Path = args.output / ".feed"
-    feed = _Feed("feed", args.url, args.root, args.token_file, args.client_certificate, args.client_key)
-    if args.output.exists() and not args.output.is_dir():
-        raise Misconfigured(f"{args.output} is not a folder")
-    if args.output.is_dir() and any(args.output.iterdir()) and not state.is_dir():
-        raise Refused("exists", f"{args.output} is not empty and was not made by feed pull: give another --output")
-    subscription = Subscription(feed, state, allow_http=args.allow_http)
-    subscription.refresh(_now())
-    rows, faults = _each_list(subscription)
-    for row in rows:
-        name = str(row["list"])
-        path = subscription.path_of(name)
-        if not is_target_path(path, name):
-            raise AssertionError(path)
-        place = args.output / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        driver.copy_durable(subscription.download(name).path, place)
-        row["path"] = str(place)
-    _show(args, {"valid": not faults, "lists": rows, "faults": faults}, [f"{row['path']}  version {row['version']}" for row in rows])
-    for fault in faults:
-        print(f"blockd feed: {fault['list']}: {fault['why']}", file=sys.stderr)
-    return 1 if faults else 0
 
 
 def run(args: argparse.Namespace) -> int:
@@ -379,8 +318,9 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m blockd.cli.feed``, the same without the rest of blockd."""
-    parser = argparse.ArgumentParser(prog="blockd")
-    add_parser(parser.add_subparsers(dest="command", required=True))
+    parser = Parser(prog="blockd")
+    subparsers: Subparsers = parser.add_subparsers(dest="command", required=True)  # type: ignore[assignment]  # Parser is an ArgumentParser
+    add_parser(subparsers)
     return run(parser.parse_args(["feed", *(sys.argv[1:] if argv is None else argv)]))
 
 

@@ -37,11 +37,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from tuf.ngclient import Updater, UpdaterConfig  # type: ignore[attr-defined]  # public, but not declared as exported
 
-from blockd.errors import Misconfigured, Refused, Unavailable
+from blockd.errors import Corrupt, Misconfigured, Refused, Unavailable
 from blockd.feeds import roles
 from blockd.feeds.fetch import Fetcher
 from blockd.feeds.metadata import DownloadError, LengthOrHashMismatchError, RepositoryError, Targets, read
 from blockd.feeds.refusals import refused
+from blockd.feeds.seen import Seen
 from blockd.feeds.shape import Current, delegated, judge
 from blockd.feeds.store import sync_folder, write_durable
 from blockd.feeds.verified import Verified
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
     from blockd.feeds.metadata import TargetFile
 
+DELEGATIONS_MAX = 4  # the top role and a list's: nothing deeper has a meaning in a feed
 ROOT_MAX_OCTETS = 128_000
 ROOT_ROTATIONS_MAX = 64  # of one run; the next run goes on
 TIMESTAMP_MAX_OCTETS = 16_384
@@ -85,9 +87,10 @@ class Feed(Protocol):
 class Client:
     """TUF's client over a durable metadata folder: init, refresh, download. What tuf-conformance drives, and Subscription builds on."""
 
-    def __init__(self, metadata_dir: Path, metadata_url: str, fetcher: FetcherInterface) -> None:
-        """`metadata_dir`: kept over restarts. Nothing is fetched yet."""
+    def __init__(self, metadata_dir: Path, metadata_url: str, fetcher: FetcherInterface, *, delegations_max: int = DELEGATIONS_MAX) -> None:
+        """`metadata_dir`: kept over restarts. `delegations_max`: roles that a search for one target may visit. Nothing is fetched yet."""
         self.metadata_dir = metadata_dir
+        self._delegations_max = delegations_max
         self._url = metadata_url
         self._fetcher = fetcher
         self._updater: Updater | None = None
@@ -96,17 +99,19 @@ class Client:
         """Take a first root as the anchor of trust: for good, when the folder holds no root yet."""
         self._run(root, lambda _: None, None)
 
-    def refresh(self, now: Instant | None = None, *, root: bytes | None = None, probe: tuple[str, ...] | None = None) -> dict[str, Exception]:
-        """Run the workflow; then load the role of every list (or of those in `probe`). Returns list -> why its role was not taken.
+    def refresh(self, now: Instant | None = None, *, root: bytes | None = None) -> None:
+        """Run the workflow for the top roles. `now`: None reads the clock. `root`: the pinned root; None: the one that :meth:`init` stored.
 
-        `root`: the pinned root; None: the one that :meth:`init` stored. Refused, Unavailable: nothing about the feed is known now.
+        Refused, Unavailable: nothing about the feed is known now.
         """
+        self._run(root, lambda updater: updater.refresh(), now)
+
+    def refresh_lists(self, now: Instant, root: bytes) -> dict[str, Exception]:
+        """Run the workflow, then load the role of every list. Returns list -> why its role was not taken. Raises as :meth:`refresh`."""
         failed: dict[str, Exception] = {}
 
         def work(updater: Updater) -> None:
             updater.refresh()
-            if probe == ():
-                return
             folder = Path(updater._dir)  # noqa: SLF001 -- the copy that we gave it
             for name in delegated(read(Targets, (folder / "targets.json").read_bytes())):
                 try:
@@ -135,7 +140,7 @@ class Client:
     def _make(self, folder: Path, root: bytes | None, now: Instant | None) -> Updater:
         config = UpdaterConfig(
             max_root_rotations=ROOT_ROTATIONS_MAX,
-            max_delegations=4,
+            max_delegations=self._delegations_max,
             root_max_length=ROOT_MAX_OCTETS,
             timestamp_max_length=TIMESTAMP_MAX_OCTETS,
             snapshot_max_length=SNAPSHOT_MAX_OCTETS,
@@ -182,10 +187,10 @@ def _commit(copy: Path, folder: Path) -> None:
     for path in sorted((p for p in copy.rglob("*.json")), key=lambda p: (_ORDER.get(p.relative_to(copy).parts[0], 9), p.name)):
         place = folder / path.relative_to(copy)
         if path.is_symlink():
-            if not place.is_symlink() or os.readlink(place) != os.readlink(path):
+            if not place.is_symlink() or place.readlink() != path.readlink():
                 temporary = place.with_name(f".{place.name}.link")
                 temporary.unlink(missing_ok=True)
-                temporary.symlink_to(os.readlink(path))
+                temporary.symlink_to(path.readlink())
                 temporary.replace(place)
                 sync_folder(place.parent)
         elif not place.is_file() or place.read_bytes() != path.read_bytes():
@@ -214,17 +219,20 @@ class Subscription:
         self._failed: set[str] = set()
 
     def refresh(self, now: Instant) -> bool:
-        """Fetch and verify the metadata. True when there may be something new to download: a list is other than at the last refresh, a
-        download of one failed since, or this is the first refresh of this object.
+        """Fetch and verify the metadata. True when there may be something new to download.
 
+        That is: a list is other than at the last refresh, a download of one failed since, or this object has not refreshed before.
         Refused (fetch, signature, rollback, expired, shape), Unavailable, Misconfigured (the pinned root): what was verified before stays.
         """
         if now < roles.BUILT:
             clock = datetime.fromtimestamp(max(0, now), tz=UTC)
-            raise Refused("expired", f"the clock says {clock:%Y-%m-%d}, which is before this release was made, so no expiry can be judged: set the clock")
+            raise Refused(
+                "expired",
+                f"the clock says {clock:%Y-%m-%d}, which is before this release was made, so no expiry can be judged: set the clock",
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock(), _disk(self._feed.name):
-            failed = self._client.refresh(now, root=self._root())
+            failed = self._client.refresh_lists(now, self._root())
             self._lists = self._read(failed)
         known = {name: (c.version, c.target.hashes.get("sha256")) if isinstance(c, Current) else str(c) for name, c in self._lists.items()}
         changed = known != self._last or bool(self._failed & set(known))
@@ -269,7 +277,7 @@ class Subscription:
     def _download(self, name: str) -> Verified:
         current = self._current(name)
         with self._lock(), _disk(self._feed.name):
-            seen = _Seen(self.folder / "seen.json")
+            seen = self._seen()
             seen.check(name, current)
             sha256 = current.target.hashes["sha256"]
             path = self.folder / "targets" / name / sha256
@@ -278,7 +286,8 @@ class Subscription:
                 self._client.download(current.target, path, f"{self._url}/targets/")
                 sync_folder(path.parent.parent)
             # A crash here: the file is there and is found whole next time.
-            seen.note(name, current)
+            if seen.note(name, current):
+                write_durable(self.folder / "seen.json", seen.dump())
             _keep_newest(path)
         return Verified(
             name=ListName(f"{self._feed.name}/{name}"),
@@ -290,6 +299,17 @@ class Subscription:
             expires=current.expires,
             signatures=current.signatures,
         )
+
+    def _seen(self) -> Seen:
+        path = self.folder / "seen.json"
+        try:
+            return Seen.load(path.read_bytes())
+        except FileNotFoundError:
+            return Seen({})
+        except Corrupt as error:
+            raise Unavailable(
+                f"{path} is damaged: restore it from a backup, or remove it, which once gives up protection against old lists"
+            ) from error
 
     def _root(self) -> bytes:
         try:
@@ -327,32 +347,6 @@ class Subscription:
             yield
 
 
-class _Seen:
-    """The newest version of each list that was handed out: {LIST: [version, SHA-256 of its file, who could sign it]}."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            self._versions: dict[str, tuple[int, str, str]] = {k: (int(v), str(h), str(s)) for k, (v, h, s) in json.loads(path.read_bytes()).items()}
-        except FileNotFoundError:
-            self._versions = {}
-        except (ValueError, TypeError, AttributeError):
-            raise Unavailable(f"{path} is damaged: restore it from a backup, or remove it, which gives up protection against old lists once") from None
-
-    def check(self, name: str, current: Current) -> None:
-        version, sha256, signers = self._versions.get(name, (0, "", ""))
-        if signers != current.signers:
-            return
-        if current.version < version or (current.version == version and sha256 != current.target.hashes["sha256"]):
-            raise Refused("rollback", f"version {current.version} was served, but version {version} has been in use here: ask the publisher, or use another mirror")
-
-    def note(self, name: str, current: Current) -> None:
-        entry = (current.version, current.target.hashes["sha256"], current.signers)
-        if self._versions.get(name) != entry:
-            self._versions[name] = entry
-            write_durable(self._path, json.dumps(self._versions, sort_keys=True).encode())
-
-
 def _is_whole(path: Path, target: TargetFile) -> bool:
     try:
         with path.open("rb") as file:
@@ -375,12 +369,14 @@ def _disk(feed: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Unavailable(f"feed {feed}: our own state cannot be read or written ({error.strerror}): check the disk and state_dir's owner") from error
+        raise Unavailable(
+            f"feed {feed}: our own state cannot be read or written ({error.strerror}): check the disk and state_dir's owner"
+        ) from error
 
 
 def client(metadata_dir: Path, url: str, *, allow_http: bool = False) -> Client:
     """Return a TUF client over a durable folder; `url` is where the metadata is. ``blockd.feeds.client(...)`` is this."""
-    return Client(Path(metadata_dir), url, Fetcher(url, allow_http=allow_http))
+    return Client(Path(metadata_dir), url, Fetcher(url, allow_http=allow_http), delegations_max=32)
 
 
 class _CallableModule(types.ModuleType):

@@ -133,12 +133,14 @@ def copy_durable(source: Path, place: Path) -> None:
     write_durable(place, source.read_bytes())
 
 
-def publish(
+def publish(  # noqa: PLR0913, PLR0917 -- the verb's arguments
     repo: Path, keys_dir: Path, passphrase: bytes | None, name: str, meta: ListMeta, source: Path, recipients: Sequence[str], now: Instant
 ) -> Outcome:
     """Stage a version of a list from a file, sign with every key at hand, and make it live when that is enough."""
     if not roles.is_list_name(name):
-        raise Misconfigured("--list takes lower-case letters, digits, - _ and ., at most 63, and none of root, targets, snapshot, timestamp")
+        raise Misconfigured(
+            "--list takes lower-case letters, digits, - _ and ., at most 63, and none of root, targets, snapshot, timestamp"
+        )
     if not source.is_file():
         raise Misconfigured(f"{source} is not a file that can be read")
     outcome = Outcome()
@@ -198,7 +200,9 @@ def _check(store: Store, state: State, role: str, now: Instant) -> None:
             digest.update(block)
             length += len(block)
     except OSError as error:
-        raise Refused("shape", f"not signed: the file of list {role} is not there ({error.strerror}): copy targets/ along with staged/") from error
+        raise Refused(
+            "shape", f"not signed: the file of list {role} is not there ({error.strerror}): copy targets/ along with staged/"
+        ) from error
     if (length, digest.hexdigest()) != (target.length, target.hashes["sha256"]):
         raise Refused("signature", f"not signed: the file of list {role} is not the one that its publisher signed")
 
@@ -258,7 +262,7 @@ def _new_key(folder: Path, name: str, passphrase: bytes | None) -> Key:
     return keys.signer_of(private).public_key
 
 
-def _new_signers(  # noqa: PLR0913, PLR0917 -- what _rotate was asked
+def _new_signers(
     state: State, keys_dir: Path, passphrase: bytes | None, protect: bytes | None, replace: Sequence[str], remove: Sequence[str], add: int
 ) -> dict[str, Key]:
     """Work out who signs from now on; the new keys are written before anything names them."""
@@ -345,7 +349,9 @@ def _status(state: State, role: str, *, live: bool) -> RoleStatus:
         count = repository.signed(state, role, metadata)
         return RoleStatus(role, metadata.signed.version, live=True, signatures=count.signatures, threshold=count.threshold)
     count = repository.progress(state, role)
-    return RoleStatus(role, cast("int", state.staged[role].signed.version), live=False, signatures=count.signatures, threshold=count.threshold)
+    return RoleStatus(
+        role, cast("int", state.staged[role].signed.version), live=False, signatures=count.signatures, threshold=count.threshold
+    )
 
 
 def _due(state: State, now: Instant) -> list[str]:

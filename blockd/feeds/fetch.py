@@ -47,7 +47,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 class Fetcher(FetcherInterface):
     """Fetches one feed. Not for several threads at once."""
 
-    def __init__(  # noqa: PLR0913 -- what a member's access consists of
+    def __init__(
         self,
         base: str,
         *,
@@ -165,7 +165,9 @@ class Fetcher(FetcherInterface):
         left_s = max(0.001, self._deadline - self._clock())
         timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, left_s), read=min(IDLE_TIMEOUT_S, left_s))
         try:
-            return self._pool(url).request("GET", url, headers=headers, preload_content=False, redirect=False, retries=False, timeout=timeout)
+            return self._pool(url).request(
+                "GET", url, headers=headers, preload_content=False, redirect=False, retries=False, timeout=timeout
+            )
         except urllib3.exceptions.TimeoutError as error:
             raise SlowRetrievalError("the server did not answer in time") from error
         except urllib3.exceptions.SSLError as error:
@@ -173,7 +175,9 @@ class Fetcher(FetcherInterface):
         except urllib3.exceptions.HTTPError as error:
             raise DownloadError("the server cannot be reached") from error
         except OSError as error:  # a client certificate that cannot be read
-            raise DownloadError(f"the connection could not be prepared: {error.strerror or 'a certificate or key does not load'}") from error
+            raise DownloadError(
+                f"the connection could not be prepared: {error.strerror or 'a certificate or key does not load'}"
+            ) from error
 
     def _body(self, url: str, response: urllib3.BaseHTTPResponse, etag: str | None) -> Iterator[bytes]:
         kept: list[bytes] | None = [] if etag else None

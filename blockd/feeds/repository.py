@@ -240,7 +240,9 @@ def stage_root(
 def check_signers(count: int, threshold: int) -> None:
     """Refused("shape") when so many keys and such a threshold make no sense."""
     if not 1 <= threshold <= count <= roles.SIGNERS_MAX:
-        raise Refused("shape", f"the threshold must be at least 1 and at most the number of keys, of which there can be {roles.SIGNERS_MAX}")
+        raise Refused(
+            "shape", f"the threshold must be at least 1 and at most the number of keys, of which there can be {roles.SIGNERS_MAX}"
+        )
 
 
 # Going live -------------------------------------------------------------------------------------------------------------------------
@@ -307,7 +309,9 @@ def _online_sign(state: State, role: str, metadata: AnyMetadata, online: Sequenc
             metadata.sign(signer, append=True)
     judge = (new_root or state.root).signed
     if not judge.get_verification_result(role, metadata.signed_bytes, metadata.signatures):
-        raise Refused("key", f"the online key that signs {role} is not there or does not open: run `blockd feed refresh` where online.pem is")
+        raise Refused(
+            "key", f"the online key that signs {role} is not there or does not open: run `blockd feed refresh` where online.pem is"
+        )
 
 
 def _resign_snapshot(

@@ -42,7 +42,9 @@ def encrypt(plain: bytes, recipients: Iterable[str]) -> bytes:
         try:
             keys.append(pyrage.x25519.Recipient.from_str(text.strip()))
         except pyrage.RecipientError:
-            raise Misconfigured(f"recipient {number} is not an age public key (age1...): ask the member for the one of age-keygen") from None
+            raise Misconfigured(
+                f"recipient {number} is not an age public key (age1...): ask the member for the one of age-keygen"
+            ) from None
     if not keys:
         raise Misconfigured("a secret list needs at least one --recipient age1...")
     return bytes(pyrage.encrypt(plain, keys))
@@ -68,8 +70,14 @@ def decrypt(cipher: IO[bytes], identity: str) -> bytes:
     try:
         pyrage.decrypt_io(cipher, plain, identities)
     except OSError:  # damaged, after a header that opened
-        why = f"is larger than {PLAIN_MAX_OCTETS} octets" if plain.full else "is damaged behind its header: the publisher must publish it again"
+        why = (
+            f"is larger than {PLAIN_MAX_OCTETS} octets"
+            if plain.full
+            else "is damaged behind its header: the publisher must publish it again"
+        )
         raise Refused("shape", f"the secret list {why}") from None
     except pyrage.DecryptError:
-        raise Refused("shape", "the secret list does not open with this gateway's age identity: ask the publisher to add it as a recipient") from None
+        raise Refused(
+            "shape", "the secret list does not open with this gateway's age identity: ask the publisher to add it as a recipient"
+        ) from None
     return plain.getvalue()

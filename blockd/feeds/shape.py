@@ -51,6 +51,7 @@ def delegated(targets: Metadata[Targets]) -> list[str]:
 
 
 def judge(top: Metadata[Targets], metadata: Metadata[Targets], name: str) -> Current:
+    """Read a list's role, verified under `top`. Refused("shape")."""
     target, meta = list_target(metadata, name)
     if target.length > TARGET_MAX_OCTETS:
         raise Refused("shape", f"the list is larger than {TARGET_MAX_OCTETS} octets")

@@ -19,7 +19,6 @@ import hashlib
 import os
 import re
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blockd.errors import Corrupt, Misconfigured, Refused, Unavailable
@@ -29,6 +28,7 @@ from blockd.feeds.repository import State, check_live
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from blockd.feeds.metadata import AnyMetadata
 
@@ -127,11 +127,13 @@ class Store:
         snapshot = read(Snapshot, self._read(f"{timestamp.signed.snapshot_meta.version}.snapshot.json"))
         versions = {name.removesuffix(".json"): meta.version for name, meta in snapshot.signed.meta.items()}
         targets = read(Targets, self._read(f"{versions.pop('targets')}.targets.json"))
-        lists = {name: read(Targets, self._read(f"{version}.{name}.json")) for name, version in versions.items() if roles.is_list_name(name)}
+        lists = {
+            name: read(Targets, self._read(f"{version}.{name}.json")) for name, version in versions.items() if roles.is_list_name(name)
+        }
         return State(root, targets, snapshot, timestamp, lists), previous
 
     def _staged(self, role: str, path: Path) -> AnyMetadata:
-        if role != "root" and role != "targets" and not roles.is_list_name(role):
+        if role not in {"root", "targets"} and not roles.is_list_name(role):
             raise Corrupt(f"{path} is none of the repository's: move it away")
         try:
             return read(Root if role == "root" else Targets, path.read_bytes())

@@ -80,7 +80,9 @@ def entries_of(result: Result) -> tuple[Entry, ...]:
     return result if isinstance(result, tuple) else ()
 
 
-def name_entry(text: str, kind: Kind, *, category: Category | None = None, action: Action | None = None, expires: Instant | None = None) -> Entry | Bad:
+def name_entry(
+    text: str, kind: Kind, *, category: Category | None = None, action: Action | None = None, expires: Instant | None = None
+) -> Entry | Bad:
     """Read `text` as a domain name."""
     try:
         return Entry(kind, name=parse_domain(text), category=category, action=action, expires=expires)

@@ -58,7 +58,7 @@ def fields(text: str) -> list[str] | Bad:
             return found
 
 
-def row(text: str, columns: Columns) -> Result:
+def row(text: str, columns: Columns) -> Result:  # noqa: PLR0911 -- one return for each thing that can be wrong
     """Read one whole record under the columns of :func:`header`."""
     if not text.strip(BLANKS + "\n"):
         return None

@@ -15,7 +15,7 @@ from blockd.terms import Kind
 if TYPE_CHECKING:
     from blockd.feeds.formats.base import Result
 
-HOSTS_ADDRESSES = frozenset({"0.0.0.0", "127.0.0.1", "::", "::1"})  # noqa: S104 -- what stands in a hosts file, nothing is bound
+HOSTS_ADDRESSES = frozenset({"0.0.0.0", "127.0.0.1", "::", "::1"})
 HOSTS_LOCAL = frozenset(
     {
         "localhost", "localhost.localdomain", "localhost4", "localhost6", "localhost6.localdomain6", "local", "broadcasthost",
