@@ -10,6 +10,7 @@ import socket
 import socketserver
 import struct
 import threading
+import time
 from typing import Self
 
 import dns.flags
@@ -48,6 +49,7 @@ class _Udp(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         wire, sock = self.request
         self.server.owner.received.append(bytes(wire))
+        time.sleep(self.server.owner.delay_s)
         response = answer(wire)
         if len(response) > 1232:
             short = dns.message.make_response(dns.message.from_wire(wire))
@@ -94,6 +96,7 @@ class Upstream:
 
     def __init__(self) -> None:
         self.received: list[bytes] = []
+        self.delay_s = 0.0
         self._udp = _UdpServer(("127.0.0.1", 0), _Udp)
         self.port = self._udp.server_address[1]
         self._tcp = _TcpServer(("127.0.0.1", self.port), _Tcp)
