@@ -7,6 +7,7 @@ connection. Nothing yielded is silence. Gates are opened by the test, so that no
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import socketserver
 import struct
@@ -92,8 +93,8 @@ class Upstream:
         self.connections = 0
         self._counts = Counter()
         self._lock = threading.Lock()
-        self._udp = _UdpServer(("127.0.0.1", port), _Udp)
-        self.port = self._udp.server_address[1]
+        self.port = port or free_port()
+        self._udp = _UdpServer(("127.0.0.1", self.port), _Udp)
         self._servers = [self._udp]
         if tcp:
             self._servers.append(_TcpServer(("127.0.0.1", self.port), _Tcp))
@@ -175,8 +176,10 @@ class _TcpServer(socketserver.ThreadingTCPServer):
 
 
 def free_port():
-    """A port that nothing listens on, UDP or TCP."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-        udp.bind(("127.0.0.1", 0))
-        tcp.bind(("127.0.0.1", udp.getsockname()[1]))
-        return udp.getsockname()[1]
+    """A port that nothing listens on, UDP or TCP. Not one of those that the kernel gives to clients, so that none takes it meanwhile."""
+    while True:
+        port = random.randint(20000, 32000)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp, contextlib.suppress(OSError):
+            udp.bind(("127.0.0.1", port))
+            tcp.bind(("127.0.0.1", port))
+            return port
