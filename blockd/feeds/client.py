@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 DELEGATIONS_MAX = 4  # the top role and a list's: nothing deeper has a meaning in a feed
 ROOT_MAX_OCTETS = 128_000
-ROOT_ROTATIONS_MAX = 64  # of one run; the next run goes on
+ROOT_ROTATIONS_MAX = 256  # counted from the pinned root, every run: pin a later root before a publisher comes near
 TIMESTAMP_MAX_OCTETS = 16_384
 SNAPSHOT_MAX_OCTETS = 512_000
 TARGETS_MAX_OCTETS = 2_000_000
