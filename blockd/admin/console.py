@@ -106,10 +106,10 @@ def _glance(facts: Facts, totals: Totals) -> str:
     cells = (
         ("Generation", _number(facts.table.generation) if facts.table.generation else '<span class="warn">none yet</span>'),
         ("Entries enforced", _number(facts.table.entries)),
-        ("Table", f"{facts.table.bytes / 1048576:.1f} MiB"),
+        ("Table", _octets(facts.table.bytes)),
         ("Hits", _number(hits)),
         ("Audit entries", _number(facts.audit.size)),
-        ("Audit head signed (UTC)", _age_of(facts.audit.checkpoint)),
+        ("Last audit entry (UTC)", _age_of(facts.audit.checkpoint)),
     )
     body = "".join(f"<div><dt>{term}</dt><dd>{value}</dd></div>" for term, value in cells)
     return f'<section aria-labelledby="glance"><h2 id="glance">At a glance</h2><dl>{body}</dl>{note}</section>'
@@ -159,6 +159,10 @@ def _table(anchor: str, title: str, heads: Sequence[str], rows: Iterable[Sequenc
 
 def _text(value: str) -> str:
     return f"<td>{escape(value)}</td>"
+
+
+def _octets(n: int) -> str:
+    return f"{n / 1024:.0f} KiB" if n < 1 << 20 else f"{n / (1 << 20):.1f} MiB"
 
 
 def _number(value: int, *, right: bool = False) -> str:

@@ -160,7 +160,7 @@ def _table_and_audit(facts: Facts) -> Iterator[Metric]:
     yield _gauge("audit_tree_size", "Entries of the audit log.", (), [((), facts.audit.size)])
     yield _gauge(
         "audit_checkpoint_timestamp_seconds",
-        "When the audit log's head was last signed; 0: never.",
+        "When the audit record last grew; 0: never.",
         (),
         [((), facts.audit.checkpoint or 0)],
     )

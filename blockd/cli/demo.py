@@ -48,6 +48,11 @@ listen = ["127.0.0.1:{page}"]
 addresses = ["127.0.0.1"]
 operator = "Example ISP"
 contact = ["mailto:abuse@example.net"]
+hotline = "https://hotline.example/report"
+
+[[stop_page.helplines]]
+name = "Example helpline"
+url = "https://helpline.example"
 
 [admin]
 listen = ["127.0.0.1:{admin}"]

@@ -5,7 +5,7 @@ Pure value; `table/store.py` opens it from disk (`open_live`). Deciding files ta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class LiveGeneration:
 
     number: int
     table: Table
-    key: bytes
+    key: bytes = field(repr=False)
     lists: Mapping[ListName, LiveList]
     rules: Sequence[Rule]  # by global rule index
     cells: Mapping[

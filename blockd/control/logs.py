@@ -69,6 +69,7 @@ def set_up(role: str) -> None:
         logger = logging.getLogger(name)
         logger.handlers[:] = [logging.NullHandler()]
         logger.propagate = False
+    logging.getLogger("asyncio").setLevel(logging.WARNING)  # below that it tells peers' addresses
     sys.excepthook = _excepthook
 
 

@@ -151,6 +151,7 @@ class Control:
             for feed in self._schedule.due(_now()):
                 names = [item.name for item in self._config.lists if item.name.partition("/")[0] == feed]
                 outcomes = await self._try(partial(self._updater.update, names))
+                self._ledger.forget_expected()
                 good = outcomes is not None and all(outcome.ok or outcome.result.value in {"held", "change_cap"} for outcome in outcomes)
                 self._schedule = self._schedule.after(feed, ok=good, now=_now(), dice=random.random())  # noqa: S311 -- jitter
             await self._try(self._updater.tick)
@@ -202,6 +203,7 @@ class Control:
         del caller
         names = [self._list(name) for name in message.get("lists") or [] if isinstance(name, str)]
         outcomes = await self._in_thread(partial(self._updater.update, names or None))
+        self._ledger.forget_expected()  # what went live is known as loaded by now, the rest did not
         return _answer(outcomes)
 
     async def _lever(self, verb: str, caller: Caller, message: Mapping[str, Any]) -> dict[str, Any]:
