@@ -79,33 +79,15 @@ static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-static int core_traverse(PyObject *object, visitproc visit, void *arg)
+/* The collector does not see a Core: it holds buffers, and to let the collector take a memoryview apart while its buffer is held ends
+ * in a crash when the buffer is given back (memoryview's tp_clear). A cycle needs an exporter that refers to the Core; there is none. */
+static void core_dealloc(PyObject *object)
 {
     core_object *self = (core_object *)object;
-    Py_VISIT(Py_TYPE(object));
-    Py_VISIT(self->slab.obj);
-    Py_VISIT(self->table.obj);
-    return 0;
-}
-
-/* Leaves an object that answers nothing from a table and counts nothing, but is whole. */
-static int core_clear(PyObject *object)
-{
-    core_object *self = (core_object *)object;
-    self->core.has_table = 0;
-    self->core.counts = (counts){ 0 };
     if (self->table.obj)
         PyBuffer_Release(&self->table);
     if (self->slab.obj)
         PyBuffer_Release(&self->slab);
-    return 0;
-}
-
-static void core_dealloc(PyObject *object)
-{
-    core_object *self = (core_object *)object;
-    PyObject_GC_UnTrack(object);
-    (void)core_clear(object);
     core_release_policy(self);
     free(self->core.cache.buckets);
     free(self->core.cache.ring);
@@ -158,8 +140,6 @@ static PyMethodDef core_methods[] = {
 static PyType_Slot core_slots[] = {
     { Py_tp_doc, "Table, cache and answer writer of one worker." },
     { Py_tp_new, core_new },
-    { Py_tp_traverse, core_traverse },
-    { Py_tp_clear, core_clear },
     { Py_tp_dealloc, core_dealloc },
     { Py_tp_methods, core_methods },
     { 0, 0 },
@@ -168,6 +148,6 @@ static PyType_Slot core_slots[] = {
 PyType_Spec core_spec = {
     .name = "blockd.native._dns.Core",
     .basicsize = sizeof(core_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = core_slots,
 };

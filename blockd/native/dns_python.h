@@ -70,7 +70,7 @@ static inline uint64_t python_clock_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Free an object of a type that the collector does not track, or no longer does. */
+/* Free an object. No type here is tracked by the collector: none can be part of a cycle. */
 static inline void python_free(PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);

@@ -61,28 +61,12 @@ static PyObject *door_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-static int door_traverse(PyObject *object, visitproc visit, void *arg)
-{
-    door_object *self = (door_object *)object;
-    Py_VISIT(Py_TYPE(object));
-    Py_VISIT(self->core);
-    Py_VISIT(self->list);
-    return 0;
-}
-
-static int door_clear(PyObject *object)
-{
-    door_object *self = (door_object *)object;
-    Py_CLEAR(self->core);
-    Py_CLEAR(self->list);
-    return 0;
-}
-
 static void door_dealloc(PyObject *object)
 {
-    PyObject_GC_UnTrack(object);
-    (void)door_clear(object);
-    free(((door_object *)object)->batch);
+    door_object *self = (door_object *)object;
+    Py_XDECREF((PyObject *)self->core);
+    Py_XDECREF((PyObject *)self->list);
+    free(self->batch);
     python_free(object);
 }
 
@@ -140,14 +124,6 @@ static int take(door_object *self, PyObject *list, unsigned i, unsigned *n_out, 
     return 1;
 }
 
-static int door_open(const door_object *self)
-{
-    if (self->core)
-        return 1;
-    PyErr_SetString(PyExc_ValueError, "the door is closed");
-    return 0;
-}
-
 static PyObject *door_poll(PyObject *object, PyObject *now)
 {
     door_object *self = (door_object *)object;
@@ -155,7 +131,7 @@ static PyObject *door_poll(PyObject *object, PyObject *now)
     tally t = { { 0 } };
     unsigned n_out = 0;
     int ok = 1;
-    if (!python_milliseconds(now, &now_ms) || !door_open(self))
+    if (!python_milliseconds(now, &now_ms))
         return 0;
     int n = udp_receive(self->batch, self->fd);
     if (n < 0)
@@ -194,7 +170,7 @@ static int lay(door_object *self, PyObject *pair, unsigned i)
 static PyObject *door_send(PyObject *object, PyObject *answers)
 {
     door_object *self = (door_object *)object;
-    PyObject *tuple = door_open(self) ? PySequence_Tuple(answers) : 0; /* nothing can change it under us */
+    PyObject *tuple = PySequence_Tuple(answers); /* nothing can change it under us */
     unsigned sent = 0, laid = 0;
     if (!tuple)
         return 0;
@@ -220,8 +196,6 @@ static PyMethodDef door_methods[] = {
 static PyType_Slot door_slots[] = {
     { Py_tp_doc, "A bound UDP socket." },
     { Py_tp_new, door_new },
-    { Py_tp_traverse, door_traverse },
-    { Py_tp_clear, door_clear },
     { Py_tp_dealloc, door_dealloc },
     { Py_tp_methods, door_methods },
     { 0, 0 },
@@ -230,6 +204,6 @@ static PyType_Slot door_slots[] = {
 PyType_Spec udp_door_spec = {
     .name = "blockd.native._dns.UdpDoor",
     .basicsize = sizeof(door_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = door_slots,
 };
