@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 from blockd.dns import build
 from blockd.dns.client import Client
 from blockd.dns.forward import DEADLINE_MS, EDE_NO_REACHABLE_AUTHORITY, Fail, Finish, Forward, Outcome, Send, TimedOut
-from blockd.dns.judge import NOTHING
 from blockd.dns.special import special
 from blockd.dns.upstreams import Upstreams, Way
 from blockd.native._dns import Pending
@@ -99,16 +98,20 @@ class Driver:
         self.judge = judge
         self.epoch += 1
 
-    def submit(self, ask: Ask, deliver: Deliver) -> None:
-        """Answer a query that the core could not. `deliver` is called once, now or later."""
+    def submit(self, ask: Ask, deliver: Deliver, epoch: int) -> None:
+        """Answer a query that the core could not. `deliver` is called once, now or later. `epoch`: :attr:`epoch` when the core asked."""
         core, now = self.core, self.now_ms()
-        if ask.why == "hits" and self.judge is not None:
-            ruling = self.judge.rule(ask.hits)
+        if self.judge is not None and (ask.why == "hits" or epoch != self.epoch):
+            ruling = self.judge.rule(ask.hits) if epoch == self.epoch else self.judge.rule_name(ask.wire)
             if ruling.blocks:
                 deliver(core.blocked(ask, ruling.number, now))
                 return
-            if ruling is not NOTHING:
+            if ruling.counts:
                 core.note(ruling.number)
+            known = core.known(ask, now)
+            if known is not None:
+                deliver(known)
+                return
         local = special(ask.wire, ask.qtype)
         if local is not None:
             deliver(self._local(ask, local, now))
@@ -166,7 +169,7 @@ class Driver:
                 if ruling.blocks:
                     self.counts["targets_blocked"] += 1
                     return ruling.number, []
-                if ruling is not NOTHING:
+                if ruling.counts:
                     notes.append(ruling.number)
         return None, notes
 

@@ -1,14 +1,15 @@
 """Decides what the native core leaves open: several entries that speak about one name, and the targets of answers.
 
-Bound to one generation under one set of policies; a swap makes a new one. Combinations are few in practice, so each is decided once
-and remembered; the numbers that the core gives stay valid until the next swap. Both memories have a limit: COMBINATIONS_MAX forgets
-the oldest, VERDICTS_MAX leaves out the shadow hits of combinations that come later (the verdict itself always holds).
+Bound to one generation under one set of policies; a swap makes a new one. A combination is decided once and taught to the core, which
+answers it by itself from then on. Both sides have limits: the core learns LEARNED_MAX combinations; the decisions that are kept here for
+those beyond are RULINGS_MAX, the oldest forgotten first; VERDICTS_MAX different verdicts are made, after which a combination keeps its
+verdict and loses its shadow hits. Each limit that is reached is counted as `hits`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from blockd.policy.verdict import ACTION_NUMBERS, decide, matches_of
 
@@ -20,37 +21,43 @@ if TYPE_CHECKING:
 
 Hits = tuple[tuple[int, bool], ...]
 
-COMBINATIONS_MAX = 4096
+LEARNED_MAX = 4096  # combinations, as many as the core has room for
+RULINGS_MAX = 8192
 VERDICTS_MAX = 16384
+
+
+class Learner(Protocol):
+    """What is taught: the native core."""
+
+    def add_verdict(self, verdict: NativeVerdict, hits: Sequence[tuple[int, bool]] = ()) -> int:
+        """Give the verdict a number, and answer `hits` with it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
     """A verdict as the core knows it."""
 
-    number: int  # for Core.blocked and Core.note; -1: there is nothing to count
+    number: int  # for Core.blocked and Core.note
     blocks: bool
+    counts: bool  # there are shadow hits to note when it does not block
 
 
-NOTHING = Ruling(-1, blocks=False)
+NOTHING = Ruling(-1, blocks=False, counts=False)
 
 
 class Judge:
-    """Verdicts for combinations. `add`: ``Core.add_verdict``; `known`: the verdicts that the swap brought, in their order."""
+    """Verdicts for combinations. `known`: the verdicts that the swap brought, in their order; `reached`: counts the limit `hits`."""
 
     def __init__(
-        self,
-        live: LiveGeneration,
-        policies: Policies,
-        known: Sequence[NativeVerdict],
-        add: Callable[[NativeVerdict], int],
-        reached: Callable[[], None],
+        self, live: LiveGeneration, policies: Policies, known: Sequence[NativeVerdict], core: Learner, reached: Callable[[], None]
     ) -> None:
         self._live = live
         self._policies = policies
         self._numbers = {verdict: number for number, verdict in enumerate(known)}
-        self._add = add
-        self._reached = reached  # counts the limit "hits"
+        self._core = core
+        self._reached = reached
+        self._learned = 0
         self._rulings: dict[Hits, Ruling] = {}
 
     def rule(self, hits: Hits) -> Ruling:
@@ -59,9 +66,9 @@ class Judge:
             return NOTHING
         ruling = self._rulings.pop(hits, None)
         if ruling is None:
-            matches = matches_of(self._live, hits)
-            ruling = self._ruling(decide(matches, self._policies).native())
-            if len(self._rulings) >= COMBINATIONS_MAX:
+            verdict = decide(matches_of(self._live, hits), self._policies).native()
+            ruling = Ruling(self._number(verdict, hits), blocks=verdict[0] != ACTION_NUMBERS[None], counts=bool(verdict[3]))
+            if len(self._rulings) >= RULINGS_MAX:
                 del self._rulings[next(iter(self._rulings))]
                 self._reached()
         self._rulings[hits] = ruling
@@ -71,13 +78,13 @@ class Judge:
         """Decide about a name from the table itself: for a query that began under another generation."""
         return self.rule(tuple((number, full) for number, _, full in self._live.table.lookup(wire)))
 
-    def _ruling(self, verdict: NativeVerdict) -> Ruling:
-        if verdict == (ACTION_NUMBERS[None], -1, -1, ()):
-            return NOTHING
+    def _number(self, verdict: NativeVerdict, hits: Hits) -> int:
+        if self._learned < LEARNED_MAX:
+            self._learned += 1
+            return self._core.add_verdict(verdict, hits)
+        self._reached()
+        if verdict not in self._numbers and len(self._numbers) >= VERDICTS_MAX:
+            verdict = (*verdict[:3], ())
         if verdict not in self._numbers:
-            if len(self._numbers) >= VERDICTS_MAX:
-                self._reached()
-                verdict = (*verdict[:3], ())
-            if verdict not in self._numbers:
-                self._numbers[verdict] = self._add(verdict)
-        return Ruling(self._numbers[verdict], blocks=verdict[0] != ACTION_NUMBERS[None])
+            self._numbers[verdict] = self._core.add_verdict(verdict)
+        return self._numbers[verdict]

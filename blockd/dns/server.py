@@ -198,7 +198,15 @@ class Resolver:
         if live is not None:
             policies = resolve(live, config, self._killed, now)
             made = live, policies, await asyncio.to_thread(compile_verdicts, live, policies)
-        driver, core = self._driver, self._driver.core
+        for driver in (self._driver, *self._retired):
+            self._bring_in(driver, config, live, made)
+        self._config, self._live = config, live
+        self._change_at = next_change(self._killed, now)
+
+    def _bring_in(
+        self, driver: Driver, config: Config, live: LiveGeneration | None, made: tuple[LiveGeneration, Policies, Compiled] | None
+    ) -> None:
+        core = driver.core
         addresses4, addresses6 = settings.stop_page_addresses(config)
         core.configure(
             addresses4=addresses4,
@@ -209,10 +217,8 @@ class Resolver:
         )
         if made is not None:
             live, policies, compiled = made
-            core.swap(live.table, live.key, compiled.verdicts, compiled.index)
-            driver.swapped(Judge(live, policies, compiled.verdicts, core.add_verdict, lambda: self._reached("hits")))
-        self._config, self._live = config, live
-        self._change_at = next_change(self._killed, now)
+            core.swap(live.table, live.key, compiled.verdicts, compiled.index, compiled.url_hosts)
+            driver.swapped(Judge(live, policies, compiled.verdicts, core, lambda: self._reached("hits")))
 
     async def _open_doors(self, config: Config, sockets: Mapping[str, socket.socket]) -> None:
         """Open what is asked for and not open, close what is no longer asked for, tell the rest who may ask."""

@@ -97,10 +97,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """The verdict of every set: `index` holds native uint32, at [set * 2 + is the whole name]."""
+    """The verdict of every set, for ``Core.swap``. `index` holds native uint32, at [set * 2 + is the whole name].
+
+    `url_hosts`: one octet a set, 1 where an enforced list has URL entries on the host: its HTTPS and SVCB records are withheld, so that
+    no client goes around the URL filter by what they advertise.
+    """
 
     verdicts: tuple[NativeVerdict, ...]
     index: bytes
+    url_hosts: bytes
 
 
 def resolve(live: LiveGeneration, config: Config, killed: Mapping[ListName, Instant], now: Instant) -> Policies:
@@ -214,15 +219,22 @@ def compile_verdicts(live: LiveGeneration, policies: Policies) -> Compiled:
     index = array("I", bytes(8 * live.table.sets))
     if index.itemsize != 4:  # pragma: no cover - every platform that Linux runs on
         raise AssertionError("array('I') is not uint32 here")
+    url_hosts = bytearray(live.table.sets)
     for number in range(live.table.sets):
         rules = tuple(live.table.set_rules(number))
+        url_hosts[number] = any(_marks_host(live.rules[rule], policies) for rule in rules)
         for full in (False, True):
             at = known.get((rules, full))
             if at is None:
                 verdict = decide([Match(live.rules[rule], 1, full) for rule in rules], policies).native()
                 at = known[rules, full] = numbers.setdefault(verdict, len(numbers))
             index[2 * number + full] = at
-    return Compiled(tuple(numbers), index.tobytes())
+    return Compiled(tuple(numbers), index.tobytes(), bytes(url_hosts))
+
+
+def _marks_host(rule: Rule, policies: Policies) -> bool:
+    policy = policies.lists.get(rule.list)
+    return rule.kind is Kind.URL_HOST and policy is not None and policy.mode is Mode.ENFORCE
 
 
 def explain(

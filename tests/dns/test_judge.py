@@ -24,8 +24,10 @@ BLOCK, SHADOW = (2, 15, 100, ()), (0, -1, -1, (101,))
 
 
 class Fixture:
+    """The judge, and a core that remembers what it is taught."""
+
     def __init__(self, known=()):
-        self.asked, self.reached = [], 0
+        self.taught, self.reached = [], 0
         table = SimpleNamespace(set_rules=lambda s: (s,), lookup=lambda wire: [(s, d, True) for d, s in enumerate(wire)])
         lists = {
             OWN: Policy(OWN, 0, Mode.ENFORCE, Basis.OPERATOR, Action.NXDOMAIN),
@@ -33,38 +35,44 @@ class Fixture:
         }
         live = SimpleNamespace(table=table, rules=RULES)
         self.known = list(known)
-        self.judge = Judge(live, Policies(lists, CELLS), known, self.add, self.limit)
+        self.judge = Judge(live, Policies(lists, CELLS), known, self, self.limit)
 
-    def add(self, verdict):
-        self.asked.append(verdict)
-        return len(self.known) + len(self.asked) - 1
+    def add_verdict(self, verdict, hits=()):
+        self.taught.append((verdict, hits))
+        return len(self.known) + len(self.taught) - 1
 
     def limit(self):
         self.reached += 1
 
 
+BOTH, EXCEPT = ((1, False), (0, True)), ((0, False), (1, True))
+
+
 def test_the_deeper_entry_of_a_list_speaks():
     f = Fixture()
-    assert f.judge.rule(((0, False), (1, True))) is NOTHING
-    assert f.judge.rule(((1, False), (0, True))) == Ruling(0, blocks=True)
-    assert f.asked == [BLOCK]
+    assert f.judge.rule(EXCEPT) == Ruling(0, blocks=False, counts=False)
+    assert f.judge.rule(BOTH) == Ruling(1, blocks=True, counts=False)
 
 
-def test_a_verdict_that_the_swap_brought_is_not_added_again():
-    f = Fixture(known=[SHADOW, BLOCK])
-    assert f.judge.rule(((0, True),)) == Ruling(1, blocks=True)
-    assert f.judge.rule(((2, True),)) == Ruling(0, blocks=False)
-    assert f.asked == []
+def test_the_core_learns_each_combination_once():
+    f = Fixture()
+    for _ in range(3):
+        f.judge.rule(EXCEPT)
+        f.judge.rule(BOTH)
+    assert f.taught == [((0, -1, -1, ()), EXCEPT), (BLOCK, BOTH)]
 
 
 def test_shadow_hits_go_with_the_verdict():
     f = Fixture()
-    assert f.judge.rule(((2, False), (0, True))) == Ruling(0, blocks=True)
-    assert f.asked == [(*BLOCK[:3], (101,))]
+    assert f.judge.rule(((2, False), (0, True))) == Ruling(0, blocks=True, counts=True)
+    assert f.judge.rule(((2, False), (1, True))) == Ruling(1, blocks=False, counts=True)
+    assert [v for v, _ in f.taught] == [(*BLOCK[:3], (101,)), SHADOW]
 
 
 def test_nothing_for_nothing():
-    assert Fixture().judge.rule(()) is NOTHING
+    f = Fixture()
+    assert f.judge.rule(()) is NOTHING
+    assert not f.taught
 
 
 def test_a_name_is_looked_up_in_the_table_itself():
@@ -72,28 +80,37 @@ def test_a_name_is_looked_up_in_the_table_itself():
     assert not Fixture().judge.rule_name(bytes([0, 1])).blocks
 
 
-def test_combinations_are_forgotten_oldest_first(monkeypatch):
-    monkeypatch.setattr(judge_file, "COMBINATIONS_MAX", 2)
+def test_beyond_what_the_core_learns_verdicts_that_the_swap_brought_are_used(monkeypatch):
+    monkeypatch.setattr(judge_file, "LEARNED_MAX", 0)
+    f = Fixture(known=[SHADOW, BLOCK])
+    assert f.judge.rule(BOTH).number == 1
+    assert f.judge.rule(((2, True),)).number == 0
+    assert f.taught == []
+    assert f.judge.rule(((3, True),)).blocks
+    assert f.taught == [((5, 15, 100, ()), ())]
+    assert f.reached == 3
+
+
+def test_rulings_are_forgotten_oldest_first(monkeypatch):
+    monkeypatch.setattr(judge_file, "RULINGS_MAX", 2)
     f = Fixture()
-    for hits in (((0, True),), ((1, True),), ((2, True),)):
+    for hits in (BOTH, EXCEPT, BOTH, ((2, True),)):
         f.judge.rule(hits)
     assert f.reached == 1
-    assert f.judge.rule(((0, True),)).blocks  # decided again, under the number it had
-    assert f.asked.count(BLOCK) == 1
+    assert list(f.judge._rulings) == [BOTH, ((2, True),)]
 
 
 def test_beyond_the_limit_of_verdicts_shadow_hits_go_and_the_verdict_holds(monkeypatch):
     monkeypatch.setattr(judge_file, "VERDICTS_MAX", 1)
+    monkeypatch.setattr(judge_file, "LEARNED_MAX", 0)
     f = Fixture(known=[BLOCK])
-    assert f.judge.rule(((2, False), (0, True))) == Ruling(0, blocks=True)
+    assert f.judge.rule(((2, False), (0, True))).number == 0
     assert f.judge.rule(((3, True),)).blocks  # another action: it must be added whatever the limit says
-    assert f.reached == 2
-    assert len(f.asked) == 1
+    assert [v for v, _ in f.taught] == [(5, 15, 100, ())]
 
 
-@pytest.mark.parametrize("hits", [((0, True),), ((0, False), (0, True))])
-def test_the_same_combination_is_decided_once(hits, monkeypatch):
+def test_the_same_combination_is_decided_once(monkeypatch):
     f = Fixture()
-    first = f.judge.rule(hits)
+    first = f.judge.rule(BOTH)
     monkeypatch.setattr(judge_file, "decide", lambda *_: pytest.fail("decided again"))
-    assert f.judge.rule(hits) == first
+    assert f.judge.rule(BOTH) == first

@@ -15,7 +15,7 @@ import pytest
 from blockd.config.schema import Endpoint, ListPolicy, StopPage
 from blockd.config.schema import Upstream as Configured
 from blockd.errors import Misconfigured, Refused
-from blockd.terms import Action, Basis, ListName, Mode, Notify
+from blockd.terms import Action, Basis, Kind, ListName, Mode, Notify
 from tests.dns.running import Running, addresses, bind, configured, ede, generation, listed, until
 from tests.dns.upstream import ADDRESS, Gate, Upstream
 
@@ -70,6 +70,26 @@ def test_a_question_under_way_during_a_swap_is_answered_from_the_new_table(tmp_p
         gate.open()
         asking.join()
         assert ede(answers[0]) == [15]
+
+
+def test_a_question_that_was_polled_before_a_swap_is_decided_by_the_new_table(up, tmp_path):
+    lives = [generation(tmp_path, 1, listed("f/own", ["x.example"])), generation(tmp_path, 2, listed("f/own", ["good.example"]))]
+    with Running(configured(up.port, lists=["f/own"]), lives[0]) as r:
+        answers, core = [], r.resolver._driver.core
+        query = dns.message.make_query("late.good.example", "A", use_edns=0).to_wire()
+        ask = r.call(core.handle, query, 1, 4, 0)
+        epoch = r.resolver._driver.epoch
+        r.apply(lives[1])
+        r.call(r.resolver._driver.submit, ask, answers.append, epoch)
+        assert ede(dns.message.from_wire(answers[0])) == [15]
+
+
+def test_an_excepted_name_is_answered_from_the_cache(up, tmp_path):
+    live = generation(tmp_path, 1, listed("f/own", ["b.example", ("ok.b.example", Kind.ALLOW_SUBTREE)]))
+    with Running(configured(up.port, lists=["f/own"]), live) as r:
+        for _ in range(3):
+            assert addresses(r.ask("a.ok.b.example")) == [ADDRESS]
+        assert up.asked("a.ok.b.example.") == 1
 
 
 def test_the_old_table_is_let_go_after_a_swap(up, tmp_path):

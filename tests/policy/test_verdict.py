@@ -272,6 +272,13 @@ def test_compile_decides_every_set_for_the_name_and_below_it():
     assert len(compiled.verdicts) == len(set(compiled.verdicts)) == 3
 
 
+@pytest.mark.parametrize(("mode", "marks"), [(Mode.ENFORCE, b"\1\0"), (Mode.SHADOW, b"\0\0"), (Mode.OFF, b"\0\0")])
+def test_hosts_of_url_entries_are_marked_for_enforced_lists_only(mode, marks):
+    live = generation([Rule(OWN, Kind.URL_HOST, Category.GAMBLING), Rule(COURT, Kind.SUBTREE, Category.GAMBLING)], [(0, 1), (1,)])
+    lists = resolve(live, config(ListPolicy(OWN, mode), ListPolicy(COURT, Mode.ENFORCE)), {}, Instant(0.0))
+    assert compile_verdicts(live, lists).url_hosts == marks
+
+
 def test_compile_of_an_empty_table():
     assert compile_verdicts(generation(), resolve(generation(), config(), {}, Instant(0.0))).index == b""
 

@@ -235,7 +235,7 @@ class TcpConnection(asyncio.BufferedProtocol):
             return
         answer = driver.core.handle(message, Transport.TCP, family, now)
         if isinstance(answer, Ask):
-            driver.submit(answer, self._deliver_later)
+            driver.submit(answer, self._deliver_later, driver.epoch)
         else:
             self._deliver(answer)
 

@@ -32,6 +32,7 @@ class UdpDoor:
         self._loop: asyncio.AbstractEventLoop = driver.loop
         self._answers: list[tuple[Client, bytes]] = []
         self._asks: list[tuple[Ask, Client]] = []
+        self._asked = driver, driver.epoch  # who polled them, and when
         self._reading = False
         sock.setblocking(False)
         with contextlib.suppress(OSError):
@@ -59,13 +60,14 @@ class UdpDoor:
     def drain(self) -> None:
         """Take what the kernel holds already, and no more: the last step before closing."""
         self.stop()
+        while self._asks:
+            self._submit()
         for _ in range(DRAIN_BATCHES_MAX):
             try:
-                if not self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
-                    pass  # an empty datagram waits; the core throws it away
+                self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
             except OSError:
                 return
-            self._asks += self._native.poll(self.driver.now_ms())
+            self._poll()
             while self._asks:
                 self._submit()
 
@@ -79,16 +81,25 @@ class UdpDoor:
     def _readable(self) -> None:
         if self._asks:  # the last batch is not all handed on yet
             return
-        self._asks = self._native.poll(self.driver.now_ms())
+        self._poll()
         if self._asks:
             self._submit()
 
+    def _poll(self) -> None:
+        self._asked = self.driver, self.driver.epoch
+        self._asks = self._native.poll(self.driver.now_ms())
+
     def _submit(self) -> None:
+        driver, epoch = self._asked
         now, self._asks = self._asks[:ASKS_A_TICK], self._asks[ASKS_A_TICK:]
         for ask, client in now:
-            self.driver.submit(ask, partial(self._deliver, client))
+            driver.submit(ask, partial(self._deliver, client), epoch)
         if self._asks and self._reading:
-            self._loop.call_soon(self._submit)
+            self._loop.call_soon(self._submit_rest)
+
+    def _submit_rest(self) -> None:
+        if self._asks:
+            self._submit()
 
     def _deliver(self, client: Client, answer: bytes | None) -> None:
         if answer is None:

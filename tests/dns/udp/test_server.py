@@ -26,6 +26,7 @@ class Native:
 
 class Driver:
     core = None
+    epoch = 5
 
     def __init__(self):
         self.loop = asyncio.get_running_loop()
@@ -34,7 +35,8 @@ class Driver:
     def now_ms(self):
         return 0
 
-    def submit(self, ask, deliver):
+    def submit(self, ask, deliver, epoch):
+        assert epoch == 5
         self.submitted.append(ask)
         deliver(None if ask == "silent" else ask)
 
