@@ -12,9 +12,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from blockd import __version__
 from blockd.cli.parser import EXIT_NO, EXIT_USAGE, Parser, did_you_mean, one_line, say
 from blockd.errors import BlockdError, Misconfigured
 
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells show it
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """One command: its module in this folder and what it does, in a few words."""
 
     name: str
@@ -73,14 +72,12 @@ Manual: blockd(1), blockd.toml(5). 'blockd COMMAND --help' says more about each.
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 -- one return for each way to end
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code and prints at most one line about a failure (each fault of a configuration has its own)."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _run(words)
+        code = _run_or_exit(words)
         sys.stdout.flush()  # a closed pipe shows here and not at exit, where nothing could catch it
-    except SystemExit as end:  # argparse: --help, --version, errors
-        return _exit_code(end)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -114,13 +111,22 @@ def _run(words: list[str]) -> int:
     return code
 
 
+def _run_or_exit(words: list[str]) -> int:
+    """Run; argparse ends --help, --version and its errors by SystemExit."""
+    try:
+        return _run(words)
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        say(f"blockd: {end.code}")
+        return EXIT_NO
+
+
 def top(words: Sequence[str]) -> Parser:
     """Make the parser that `words` need: all commands are known, the one that they name has its arguments."""
     parser = Parser(prog="blockd", description=DESCRIPTION, usage="blockd COMMAND [ARGUMENTS]", add_help=False)
     parser.add_argument("-h", "--help", action="help", help="show this and exit")
-    parser.add_argument(
-        "--version", action="version", version=f"blockd {version() if '--version' in words else ''}", help="show the version and exit"
-    )
+    parser.add_argument("--version", action="version", version=f"blockd {__version__}", help="show the version and exit")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="blockd")
     wanted = next((word for word in words if not word.startswith("-")), None)
     if words and words[0].startswith("-") and words[0] not in {"-h", "--help", "--version"}:
@@ -145,7 +151,7 @@ def leaf(parser: argparse.ArgumentParser, args: argparse.Namespace) -> argparse.
 def parser() -> Parser:
     """Make the whole parser, every command with its arguments; for completion, manual pages and tests."""
     whole = Parser(prog="blockd", description=DESCRIPTION, epilog=EXAMPLES)
-    whole.add_argument("--version", action="version", version="blockd", help="show the version and exit")
+    whole.add_argument("--version", action="version", version=f"blockd {__version__}", help="show the version and exit")
     subparsers = whole.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="blockd")
     for command in COMMANDS.values():
         if (module := _found(command)) is not None:
@@ -182,23 +188,6 @@ def _found(command: Command) -> ModuleType | None:
         if error.name is not None and error.name.startswith("blockd."):
             return None
         raise
-
-
-def version() -> str:
-    """Return the installed version."""
-    from importlib import metadata
-
-    try:
-        return metadata.version("blockd")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
-
-
-def _exit_code(end: SystemExit) -> int:
-    if end.code is None or isinstance(end.code, int):
-        return end.code or 0
-    say(f"blockd: {end.code}")
-    return EXIT_NO
 
 
 def _mute_stdout() -> None:

@@ -70,6 +70,8 @@ def blockd_1() -> str:
         roff(ABOUT),
         ".PP",
         roff(LIMITS),
+        ".SH OPTIONS",
+        *(line for argument in root.arguments for line in (".TP", _flags(argument), roff(argument.help))),
         ".SH COMMANDS",
     ]
     for title, commands in GROUPS:

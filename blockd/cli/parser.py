@@ -7,15 +7,15 @@ are added by the helpers here, so that ``-c`` and ``--json`` mean the same every
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from _typeshed import SupportsWrite
 
     from blockd.config.schema import Config
 
@@ -48,6 +48,10 @@ class Parser(argparse.ArgumentParser):
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)
 
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Print, and let the caller know when nobody reads any more: argparse would say nothing."""
+        (file or sys.stderr).write(message)
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong on one line and exit 2."""
         self.exit(EXIT_USAGE, f"{self.prog}: {_plainer(message, self)}. Try '{self.prog} --help'.\n")
@@ -71,6 +75,8 @@ def _plainer(message: str, parser: argparse.ArgumentParser) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``; did you mean lookup?`` or nothing."""
+    from difflib import get_close_matches  # --help does not pay for it
+
     close = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
 
@@ -99,6 +105,8 @@ def read_config(args: argparse.Namespace) -> Config:
 
 def print_json(value: Mapping[str, object]) -> None:
     """Print one object on one line, ready for jq."""
+    import json  # --help does not pay for it
+
     print(json.dumps(value, ensure_ascii=False))
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF009 -- as in the schema
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -53,7 +53,7 @@ def test_faults_of_all_files_are_told_with_their_files():
 
 
 def test_faults_come_in_the_order_of_lines():
-    report = judged("\n".join(["[counts]", "threshold = 1", "[dns]", "cache = 1", "upstreams = []", "listen = 1"]))
+    report = judged("[counts]\nthreshold = 1\n[dns]\ncache = 1\nupstreams = []\nlisten = 1")
     assert [int(fault.split(":")[1]) for fault in report.faults] == [2, 4, 5, 6]
 
 
@@ -106,7 +106,30 @@ SCALARS = st.one_of(
     ),
     st.text(alphabet=st.characters(blacklist_categories=("Cc", "Cs"), blacklist_characters='"\\'), max_size=12).map(lambda t: f'"{t}"'),
 )
-NAMES = ["dns", "listen", "upstreams", "cache", "feeds", "lists", "name", "url", "root", "mode", "max_change", "add", "admin", "roles", "operator", "stop_page", "helplines", "web", "counts", "threads", "allow_from", "nope"]  # fmt: skip
+NAMES = [
+    "dns",
+    "listen",
+    "upstreams",
+    "cache",
+    "feeds",
+    "lists",
+    "name",
+    "url",
+    "root",
+    "mode",
+    "max_change",
+    "add",
+    "admin",
+    "roles",
+    "operator",
+    "stop_page",
+    "helplines",
+    "web",
+    "counts",
+    "threads",
+    "allow_from",
+    "nope",
+]
 
 
 @st.composite

@@ -30,8 +30,23 @@ def test_endpoints(text, host, port):
 
 @pytest.mark.parametrize(
     "text",
-    ["127.0.0.1", "::1:53", "[::1]", "[127.0.0.1]:53", "localhost:53", ":53", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:53x", "127.1:53", "0127.0.0.1:53", "[fe80::1%eth0]:53", "", "1.2.3.4:5:6"],
-)  # fmt: skip
+    [
+        "127.0.0.1",
+        "::1:53",
+        "[::1]",
+        "[127.0.0.1]:53",
+        "localhost:53",
+        ":53",
+        "127.0.0.1:65536",
+        "127.0.0.1:-1",
+        "127.0.0.1:53x",
+        "127.1:53",
+        "0127.0.0.1:53",
+        "[fe80::1%eth0]:53",
+        "",
+        "1.2.3.4:5:6",
+    ],
+)
 def test_bad_endpoints(text):
     refused(p.endpoint, text)
 
@@ -116,8 +131,21 @@ def test_urls(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["feeds.example", "ftp://x", "https://", "https://user:secret@x/", "https://x/?q", "https://x/#f", "https://x y", "file://srv/feed", "file:feed", "https://x:123456/", "https://-x/", ""],
-)  # fmt: skip
+    [
+        "feeds.example",
+        "ftp://x",
+        "https://",
+        "https://user:secret@x/",
+        "https://x/?q",
+        "https://x/#f",
+        "https://x y",
+        "file://srv/feed",
+        "file:feed",
+        "https://x:123456/",
+        "https://-x/",
+        "",
+    ],
+)
 def test_bad_urls(text):
     refused(p.url("https", "http", "file").read, text, BASE)
 

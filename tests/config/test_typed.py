@@ -42,19 +42,41 @@ def test_a_fault_has_its_line_and_says_what_to_do(text, says):
 def test_every_fault_is_told_at_once():
     found = faults("bad = 1\n[dns]\nlisten = ['x', '127.0.0.1:53', 'y']\ncache = 1\n[[feeds]]\n[counts]\nthreshold = 'ten'\n")
     assert [fault.split(": ")[1] for fault in found] == [
-        "bad", "dns.upstreams", "dns.listen[1]", "dns.listen[3]", "dns.cache", "feeds[1].name", "feeds[1].url", "feeds[1].root", "counts.threshold",
-    ]  # fmt: skip
+        "bad",
+        "dns.upstreams",
+        "dns.listen[1]",
+        "dns.listen[3]",
+        "dns.cache",
+        "feeds[1].name",
+        "feeds[1].url",
+        "feeds[1].root",
+        "counts.threshold",
+    ]
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "threads = 4", 'threads = "4"', 'tls_listen = ["127.0.0.1:853"]', "https_listen = ['127.0.0.1:443']", 'quic_listen = ["[::1]:853"]', 'certificate = "cert.pem"',
-        'private_key = "key.pem"', 'proxy_protocol_from = ["10.0.0.0/8"]', 'xdp = "auto"', 'xdp_interface = "eth0"', "tls_listen = 5",
-        '[stop_page]\ntls_listen = ["127.0.0.1:443"]', '[web]\nlisten = ["127.0.0.1:5129"]', '[web]\nintercept = "tproxy"', '[web]\non_failure = "open"',
-        '[web]\nshared_addresses = "divert"', '[audit]\nlisten = ["127.0.0.1:8080"]', '[audit]\nwitnesses = ["x"]',
+        "threads = 4",
+        'threads = "4"',
+        'tls_listen = ["127.0.0.1:853"]',
+        "https_listen = ['127.0.0.1:443']",
+        'quic_listen = ["[::1]:853"]',
+        'certificate = "cert.pem"',
+        'private_key = "key.pem"',
+        'proxy_protocol_from = ["10.0.0.0/8"]',
+        'xdp = "auto"',
+        'xdp_interface = "eth0"',
+        "tls_listen = 5",
+        '[stop_page]\ntls_listen = ["127.0.0.1:443"]',
+        '[web]\nlisten = ["127.0.0.1:5129"]',
+        '[web]\nintercept = "tproxy"',
+        '[web]\non_failure = "open"',
+        '[web]\nshared_addresses = "divert"',
+        '[audit]\nlisten = ["127.0.0.1:8080"]',
+        '[audit]\nwitnesses = ["x"]',
     ],
-)  # fmt: skip
+)
 def test_a_key_whose_part_is_not_there_yet_is_refused_and_not_passed_over(text):
     assert only(text + "\n").endswith(": not built yet: remove it")
 

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+
+from blockd.cli.main import main
+from tests.cli.node import node  # noqa: F401 -- a fixture
+from tests.config.documents import MINIMAL
+
+
+def test_a_good_configuration_is_0_and_one_line(tmp_path, capsys):
+    (tmp_path / "blockd.toml").write_text(MINIMAL)
+    assert main(["check", "-c", str(tmp_path / "blockd.toml")]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{tmp_path}/blockd.toml: ok. Lists: none. DNS on 0.0.0.0:53, [::]:53; 1 upstream(s).\n"
+    assert err.startswith("warning: ")
+
+
+def test_every_fault_is_a_line_and_exit_1(tmp_path, capsys):
+    path = tmp_path / "blockd.toml"
+    path.write_text("a = 1\n" + MINIMAL + "b = 2\n")
+    assert main(["check", "-c", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"{path}:1: a: unknown key\n{path}:4: dns.b: unknown key\nwarning: ")
+
+
+def test_json(tmp_path, capsys):
+    path = tmp_path / "blockd.toml"
+    path.write_text("a = 1\n" + MINIMAL)
+    assert main(["check", "-c", str(path), "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said == {"ok": False, "faults": [f"{path}:1: a: unknown key"], "warnings": said["warnings"]}
+
+
+def test_a_file_that_is_not_there_is_exit_1(tmp_path, capsys):
+    assert main(["check", "-c", str(tmp_path / "none.toml")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_cannot_be_enforced_is_said_once_lists_are_loaded(node, capsys):  # noqa: F811
+    node.publish("urls", "http://a.example/x\nb.example/y\nhttps://c.example/z\n", format="urls")
+    node.publish("names", "casino.example\n")
+    node.enforce()
+    assert main(["check", "-c", str(node.config), "--json"]) == 0
+    said = [w for w in json.loads(capsys.readouterr().out)["warnings"] if w.startswith("f/")]
+    # b.example/y stands for both schemes.
+    assert said == [
+        "f/urls: 2 of 4 entries can't be enforced: their path is encrypted (https)",
+        "f/urls: 2 of 4 entries are paths under http: DNS does not block them, the URL filter is not built yet",
+    ]
+
+
+def test_damaged_state_is_a_warning(node, capsys):  # noqa: F811
+    node.publish("names", "casino.example\n")
+    node.enforce()
+    (node.home / "state" / "generations" / "1" / "sources.json").write_text("{")
+    assert main(["check", "-c", str(node.config)]) == 0
+    assert "what is loaded can't be read" in capsys.readouterr().err
