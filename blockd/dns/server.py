@@ -288,7 +288,7 @@ async def _close_when_answered(door: UdpDoor) -> None:
 
 def _killed(value: object) -> dict[ListName, Instant]:
     """The switches that control sent."""
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not all(isinstance(until, int | float) for until in value.values()):
         raise Refused("shape", "switches: killed is {list: seconds since the epoch}")
     return {ListName(str(name)): Instant(float(until)) for name, until in value.items()}
 

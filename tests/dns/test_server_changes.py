@@ -129,7 +129,7 @@ def test_a_kill_switch_holds_until_its_instant(up, tmp_path, monkeypatch):
 
 
 def test_unknown_verbs_and_shapes_are_refused(r):
-    for verb, arguments in (("dance", {}), ("switches", {"killed": []})):
+    for verb, arguments in (("dance", {}), ("switches", {"killed": []}), ("switches", {}), ("switches", {"killed": {"f/a": "soon"}})):
         with pytest.raises(Refused):
             r.do(r.resolver.request(verb, arguments))
 
