@@ -238,6 +238,7 @@ def rotate(  # noqa: PLR0913 -- the verb's options
         if "root" in state.staged:
             raise Refused("exists", "a rotation waits for signatures already: cosign it, or remove staged/ to give it up")
         protect = passphrase if encrypt else None
+        waiting = [role for role in state.staged if role not in roles.TOP_ROLES]
         if what == ONLINE:
             old = retire_key(keys_dir, ONLINE)
             repository.stage_root(state, now, online=_new_key(keys_dir, ONLINE, protect))
@@ -245,11 +246,13 @@ def rotate(  # noqa: PLR0913 -- the verb's options
         elif what == "signers":
             signers = _new_signers(state, keys_dir, passphrase, protect, replace, remove, add)
             repository.stage_root(state, now, signers=signers, threshold=threshold)
+            outcome.notes += [f"what waited for list {role} is dropped: publish it again" for role in waiting]
         else:
             repository.stage_root(state, now)
         ring = open_keys(keys_dir, passphrase)
         outcome.signed = repository.sign(state, ring.signers)
-        _finish(store, state, ring, list(state.staged), outcome, now)
+        shown = sorted(state.staged) if what == "signers" else ["root"]
+        _finish(store, state, ring, shown, outcome, now)
         if not all(status.live for status in outcome.roles):
             outcome.notes += ring.notes
     return outcome

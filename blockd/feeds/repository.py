@@ -124,11 +124,20 @@ def signed(state: State, role: str, metadata: AnyMetadata | None = None) -> Sign
 
 def together(state: State, role: str) -> list[str]:
     """Which staged roles go live in one step with `role`."""
-    if "root" in state.staged:
+    if _other_signers(state):
         return sorted(state.staged)
-    if role == "targets" or _delegation(state.targets.signed, role) is not None or "targets" not in state.staged:
+    if role in {"root", "targets"} or _delegation(state.targets.signed, role) is not None or "targets" not in state.staged:
         return [role]
     return [role, "targets"]
+
+
+def _other_signers(state: State) -> bool:
+    """Tell whether a root is staged that changes who signs lists, or how many must."""
+    coming = state.staged.get("root")
+    if coming is None:
+        return False
+    old, new = state.root.signed.roles["targets"], coming.signed.roles["targets"]
+    return (set(old.keyids), old.threshold) != (set(new.keyids), new.threshold)
 
 
 def progress(state: State, role: str) -> Signed:
@@ -211,7 +220,8 @@ def stage_root(
 ) -> None:
     """Stage a new root: other signers (keyid -> key; None: the same), another threshold, another online key, or only a later expiry.
 
-    With other signers or another threshold, every delegation and list is staged anew, so that the new signers stand behind it.
+    With other signers or another threshold, every delegation and list is staged anew, so that the new signers stand behind it; what was
+    staged before is dropped then.
     """
     new: Root = copy.deepcopy(state.root.signed)
     new.version += 1
@@ -225,10 +235,10 @@ def stage_root(
         new.roles[role] = Role(list(keys), threshold)
     for role in ("snapshot", "timestamp"):
         new.roles[role] = Role([key.keyid for key in online_keys], 1)
-    same = set(keys) == set(state.root.signed.roles["root"].keyids) and threshold == state.root.signed.roles["root"].threshold
-    state.staged = {"root": Metadata(new)}
-    if same:
+    state.staged["root"] = Metadata(new)
+    if not _other_signers(state):
         return
+    state.staged = {"root": state.staged["root"]}
     stage_targets(state, [], now)
     for name, live in state.lists.items():
         renewed: Targets = copy.deepcopy(live.signed)

@@ -11,7 +11,7 @@ limit of a row; when the quotes do not close within it, the line where it began 
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from blockd.errors import Refused
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from blockd.feeds.formats.base import Columns, Result
 
+DAY_S = 86_400
 COLUMNS = ("entry", "category", "note", "expires")
 
 # A field: quoted (quotes doubled inside), or bare (no quote in it); blanks around it do not count. Then a comma, or the end.
@@ -88,8 +89,8 @@ def instant(text: str) -> Instant | None:
     try:
         if _DATE(text):
             day = date.fromisoformat(text)
-            return Instant((datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)).timestamp())
-        time = datetime.fromisoformat(text)
+            return Instant(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() + DAY_S)
+        time = datetime.fromisoformat(text.upper())
         return Instant(time.timestamp()) if time.tzinfo is not None and "T" in text.upper() else None
     except (ValueError, OverflowError):
         return None
