@@ -44,7 +44,7 @@ class Stream:
 
     def _hear(self) -> None:
         quiet_since = None
-        while self._running or (quiet_since is not None and time.monotonic() - quiet_since < 3):
+        while self._running or (quiet_since is not None and time.monotonic() - quiet_since < 10):
             if not self._running and len(self.late) == len(self.sent):
                 return
             if not self._running and quiet_since is None:
