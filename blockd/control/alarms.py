@@ -36,7 +36,9 @@ def of_lists(
             history = histories.get(policy.name)
             if history and history.last_result and history.last_result not in GOOD | {Result.CHANGE_CAP, Result.HELD}:
                 word = history.last_result.value
-                yield Alarm("list_refused", f"{policy.name}: the last update was refused ({word}); what was good before stays in force: see the log")
+                yield Alarm(
+                    "list_refused", f"{policy.name}: the last update was refused ({word}); what was good before stays in force: see the log"
+                )
 
 
 def _of_list(situation: Situation, policy: ListPolicy, source: Source | None, held: Source | None, now: Instant) -> Iterable[Alarm]:

@@ -66,7 +66,13 @@ class Candidates:
     """The feeds of a configuration and how their lists are compiled and judged."""
 
     def __init__(
-        self, config: Config, key: bytes, recorder: Recorder, waiting: Waiting, steps: Steps, open_feed: Callable[[Feed, Config], FeedClient]
+        self,
+        config: Config,
+        key: bytes,
+        recorder: Recorder,
+        waiting: Waiting,
+        steps: Steps,
+        open_feed: Callable[[Feed, Config], FeedClient],
     ) -> None:
         self._key = key
         self._recorder = recorder

@@ -72,7 +72,9 @@ def judge(change: Change, limits: MaxChange, name: str, *, approved: bool = Fals
     if approved:
         return ADMITTED
     if change.bad > change.rows * BAD_SHARE_MAX:
-        return Judgement(Result.HELD, f"{change.bad} of {change.rows} rows are malformed, more than 1 %: look at them, then blockd lists approve {name}")
+        return Judgement(
+            Result.HELD, f"{change.bad} of {change.rows} rows are malformed, more than 1 %: look at them, then blockd lists approve {name}"
+        )
     if change.enforced is None or by_itself:
         return ADMITTED
     for verb, count, share in (("adds", change.added, limits.add), ("removes", change.removed, limits.remove)):

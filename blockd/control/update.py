@@ -137,7 +137,11 @@ def _about_out(number: int, before: Placement, after: Placement, now: Instant) -
     if after.out == "expired":
         return [Entry(Event.WITHDRAWN, at(now), name, version=version, generation=number, code="expired")]
     if after.out is None and before.out == "expired":
-        return [Entry(Event.APPLIED, at(now), name, version=version, generation=number, sha256=after.source.sha256, entries=after.source.entries)]
+        return [
+            Entry(
+                Event.APPLIED, at(now), name, version=version, generation=number, sha256=after.source.sha256, entries=after.source.entries
+            )
+        ]
     return []
 
 

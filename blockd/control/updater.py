@@ -16,44 +16,42 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import blockd
-from blockd.admin.facts import AuditFacts, TableFacts
+from blockd.admin.facts import AuditFacts
 from blockd.audit.record import Entry, Event, at
 from blockd.control import update as plan
 from blockd.control.candidates import Candidate, Candidates, disk
 from blockd.control.feed_client import SubscribedFeed
 from blockd.control.generations import Generations
+from blockd.control.in_force import InForce
 from blockd.control.judge import ADMITTED
 from blockd.control.outcomes import Outcome
 from blockd.control.pipeline import NO_WORKERS, BrokenList, Pipeline
 from blockd.control.recorder import Recorder
-from blockd.control.recovery import settle
 from blockd.control.runs import Runs
 from blockd.control.showing import Shown, show
 from blockd.control.state import State
 from blockd.control.steps import NO_STEPS, Step, around
 from blockd.control.waiting import Waiting
-from blockd.errors import BlockdError, Corrupt, Refused
+from blockd.errors import BlockdError, Refused
 from blockd.table.store import make_key
 from blockd.terms import Instant, ListName, Mode, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from blockd.config.schema import Config, Feed
     from blockd.control.candidates import FeedClient
-    from blockd.control.judge import Change, Judgement
     from blockd.control.pipeline import Workers
-    from blockd.control.sources import Placement, Source
+    from blockd.control.sources import Source
     from blockd.control.steps import Steps
-    from blockd.counts.cells import PolicyKey
 
 LOG = logging.getLogger("blockd.control")
 
-CONFIRM_EVERY_S = 10.0
 RETRY_EVERY_S = 60.0
 SHOW_EVERY_S = 30.0
 HISTORIES_FILE = "outcomes.json"
@@ -88,14 +86,8 @@ class Updater:
         self._candidates = Candidates(config, key, self._recorder, self._waiting, steps, open_feed)
         self._pipeline = Pipeline(key, self._generations, self._recorder, workers, steps)
         self._runs = Runs(state_dir / "control" / HISTORIES_FILE, steps)
-        self._number = 0  # in force
-        self._placements: Mapping[ListName, Placement] = {}
-        self._recorded = True  # the record has what is in force
-        self._table = TableFacts()
-        self._cells: Mapping[PolicyKey, int] = {}
-        self._broken: set[ListName] = set()
-        self._trouble: dict[str, str] = {}  # alarm code -> text
-        self._retry_at, self._confirm_at, self._show_at = Instant(0.0), Instant(0.0), Instant(0.0)
+        self._in_force = InForce(config, self._generations, self._recorder, self._pipeline, self._waiting, self._runs, steps)
+        self._retry_at, self._show_at = Instant(0.0), Instant(0.0)
         self._state = State()
 
     def state(self) -> State:
@@ -108,38 +100,38 @@ class Updater:
         """Every start: finish what the record has, forget the rest, bring what is in force into line with levers and configuration."""
         now = self._now()
         self._generations.forget_drafts()
-        self._settle(now)
+        self._in_force.settle(now)
         for number in self._generations.numbers():
-            if number > self._number:
+            if number > self._in_force.number:
                 self._generations.forget(number)  # built, never in force
         self._forget_released()
-        self._attempt(lambda: self._record_start(now))
-        self._attempt(lambda: self._align(now))
+        self._in_force.attempt(lambda: self._record_start(now))
+        self._in_force.attempt(lambda: self._in_force.align(now))
         self._show(now)
 
     def tick(self) -> None:
         """What time alone brings: kills and rows that run out, signatures that expire, retries, confirmations. Cheap when nothing is due."""
-        now, number = self._now(), self._number
+        now, number = self._now(), self._in_force.number
         if now >= self._retry_at:
-            due = [name for name, placed in self._placements.items() if placed.source.next_expiry and placed.source.next_expiry <= now]
-            if due or self._broken:
+            due = [
+                name for name, placed in self._in_force.placements.items() if placed.source.next_expiry and placed.source.next_expiry <= now
+            ]
+            if due or self._in_force.broken:
                 self._retry_at = Instant(now + RETRY_EVERY_S)
                 self.update(due)
-            if not self._recorder.fault and not self._attempt(lambda: self._align(now)):
+            if not self._recorder.fault and not self._in_force.attempt(lambda: self._in_force.align(now)):
                 self._retry_at = Instant(now + RETRY_EVERY_S)
-        if self._number > self._recorder.levers.activated and now >= self._confirm_at and not self._recorder.fault:
-            self._confirm_at = Instant(now + CONFIRM_EVERY_S)
-            self._pipeline.confirm(self._number, now)
-        if now >= self._show_at or self._number != number:
+        self._in_force.confirm_when_due(now)
+        if now >= self._show_at or self._in_force.number != number:
             self._show(now)
 
     def reconfigure(self, config: Config) -> None:
         """Take a new configuration, already checked."""
         now = self._now()
-        self._config = config
+        self._config = self._in_force.config = config
         self._candidates.reconfigure(config)
-        self._attempt(lambda: self._record_policies(now))
-        self._attempt(lambda: self._align(now))
+        self._in_force.attempt(lambda: self._record_policies(now))
+        self._in_force.attempt(lambda: self._in_force.align(now))
         self._show(now)
 
     def close(self) -> None:
@@ -161,13 +153,13 @@ class Updater:
         for name, result in ended.items():
             self._note(name, found[name], result, now)
         self._runs.save()
-        self._pipeline.tidy(self._number, [source.compiled for source in self._waiting.sources.values()])
+        self._pipeline.tidy(self._in_force.number, [source.compiled for source in self._waiting.sources.values()])
         self._show(now)
         return [self._outcome(name, *ended[name]) for name in asked]
 
     def _look(self, asked: Sequence[ListName], now: Instant) -> dict[ListName, Candidate]:
-        broken = [p.name for p in self._config.lists if p.name in self._broken and p.name not in asked]
-        return self._candidates.look([*asked, *broken], self._placements, self._broken, now)
+        broken = [p.name for p in self._config.lists if p.name in self._in_force.broken and p.name not in asked]
+        return self._candidates.look([*asked, *broken], self._in_force.placements, self._in_force.broken, now)
 
     def _put_in_force(self, found: dict[ListName, Candidate], now: Instant) -> dict[ListName, tuple[Result, str]]:
         """What came of each list: what looking at it said, unless putting it in force said otherwise."""
@@ -176,9 +168,10 @@ class Updater:
         if not fresh:
             return ended
         try:
-            self._go_live(fresh, now)
+            if not self._in_force.go_live(fresh, now):  # compiled again because a file was lost: what is in force is the same
+                ended |= dict.fromkeys(fresh, (Result.NOT_MODIFIED, ""))
         except BrokenList as error:
-            self._broken.add(error.name)
+            self._in_force.broken.add(error.name)
             if error.name not in found:  # it was in force and is not being looked at: fetch it again, once
                 more = self._look([error.name], now)
                 found |= more
@@ -186,7 +179,7 @@ class Updater:
                     return self._put_in_force(found, now)
             return ended | dict.fromkeys(fresh, (Result.HELD, f"the generation cannot be built: {error}"))
         except OSError as error:
-            self._trouble["disk"] = disk(error)
+            self._in_force.trouble["disk"] = disk(error)
             return ended | dict.fromkeys(fresh, (Result.HELD, disk(error)))
         except BlockdError as error:
             if len(fresh) == 1:
@@ -195,51 +188,13 @@ class Updater:
                 ended |= self._put_in_force({name: candidate}, now)
         return ended
 
-    def _go_live(self, fresh: Mapping[ListName, Candidate], now: Instant) -> None:
-        """Put in force what should be, with these versions. Does nothing when that is in force already. Raises as Pipeline.go_live does."""
-        sources = {name: c.source for name, c in fresh.items() if c.source is not None}
-        wanted = plan.compose(self._situation(), self._placements, sources, now)
-        before = self._placements if self._recorded else {}
-        changed = plan.changed_lists(before, wanted)
-        if not changed and self._recorded and not self._missing_cells(wanted):
-            return
-        judgements: dict[ListName, Judgement] = dict.fromkeys(changed, ADMITTED)
-        judgements |= {name: c.judgement for name, c in fresh.items() if c.judgement is not None}
-        changes: dict[ListName, Change] = {name: c.change for name, c in fresh.items() if c.change is not None}
-        self._confirm_at = Instant(now + CONFIRM_EVERY_S)
-        try:
-            self._number = self._pipeline.go_live(self._config, before, wanted, judgements, changes, now)
-            self._placements, self._recorded = wanted, True
-            self._read_table()
-        except OSError:
-            if self._recorder.levers.generation <= self._number:
-                raise
-            self._settle(now)  # the record has it, and what came after failed, or only looked so: look again
-            if self._placements != wanted:
-                raise
-        self._broken -= sources.keys()
-        self._trouble.pop("disk", None)
-        self._trouble.pop("generation_damaged", None)
-        for name in sources:
-            self._waiting.forget(name)
-        LOG.info("generation %d is in force: %s", self._number, ", ".join(f"{n} {_what(before.get(n), wanted.get(n))}" for n in sorted(changed)))
-
-    def _align(self, now: Instant) -> None:
-        """Bring what is in force into line with the levers, the configuration and the clock."""
-        if self._recorder.levers.generation > self._number and self._recorder.levers.generation in self._recorder.levers.digests:
-            self._settle(now)  # recorded in this life, not made current: the disk refused
-        for entry in plan.lapsed_kills(self._recorder.levers, now):
-            with around(self._steps, Step.RECORDED_LIST):
-                self._recorder.write(entry)
-        self._go_live({}, now)
-
     # Levers
 
     def approve(self, name: ListName, who: str, reason: str) -> Outcome:
         """Let the version that waits go live. Refused: none does."""
         now, source = self._now(), self._waiting.get(name)
         if source is None:
-            raise Refused("usage", f"no version of {name} waits for approval")
+            raise Refused("nothing", f"no version of {name} waits for approval")
         self._pull(Entry(Event.APPROVED, at(now), name, version=source.version, sha256=source.sha256), who, reason)
         # Crash: the approval stands; the next update run finds the version approved.
         return self._bring_about(name, source, now)
@@ -247,7 +202,7 @@ class Updater:
     def hold(self, name: ListName, who: str, reason: str) -> Outcome:
         """Take no updates of the list until `resume`."""
         now = self._now()
-        self._pull(Entry(Event.HOLD, at(now), name, version=self._version(name)), who, reason)
+        self._pull(Entry(Event.HOLD, at(now), name, version=self._in_force.version(name)), who, reason)
         self._show(now)
         return self._outcome(name, Result.NOT_MODIFIED, HELD_NOW)
 
@@ -255,14 +210,14 @@ class Updater:
         """End a hold, a kill or both. Refused: there is none."""
         now, levers = self._now(), self._recorder.levers
         if name not in levers.holds and not levers.killed(name, now):
-            raise Refused("usage", f"{name} is neither held nor killed" + self._approve_hint(name))
-        self._pull(Entry(Event.RESUMED, at(now), name, version=self._version(name)), who, reason)
+            raise Refused("nothing", f"{name} is neither held nor killed" + self._approve_hint(name))
+        self._pull(Entry(Event.RESUMED, at(now), name, version=self._in_force.version(name)), who, reason)
         # Crash: the next start folds the same entry.
         return self._bring_about(name, None, now)
 
     def rollback(self, name: ListName, who: str, reason: str) -> Outcome:
         """Put the version before in force, as a new generation, and hold the list there. Refused: none is kept."""
-        now, source = self._now(), self._version_before(name)
+        now, source = self._now(), self._in_force.version_before(name)
         self._pull(Entry(Event.ROLLED_BACK, at(now), name, version=source.version, sha256=source.sha256), who, reason)
         # Crash: the list is held at the newer version, which status shows; whoever asked had no answer and asks again.
         return self._bring_about(name, source, now, HELD_NOW)
@@ -270,7 +225,7 @@ class Updater:
     def kill(self, name: ListName, until: Instant, who: str, reason: str) -> Outcome:
         """Enforce nothing of the list until `until`."""
         now = self._now()
-        self._pull(Entry(Event.KILLED, at(now), name, version=self._version(name), until=at(until)), who, reason)
+        self._pull(Entry(Event.KILLED, at(now), name, version=self._in_force.version(name), until=at(until)), who, reason)
         # Crash: the next start folds the same entry and leaves the list out.
         return self._bring_about(name, None, now)
 
@@ -286,95 +241,35 @@ class Updater:
     def _bring_about(self, name: ListName, source: Source | None, now: Instant, detail: str = "") -> Outcome:
         """What follows from a lever. It is recorded, so a failure here is tried again by `tick`, and the answer says so."""
         fresh = {} if source is None else {name: Candidate(Result.APPLIED, "", source, ADMITTED)}
-        number = self._number
+        number = self._in_force.number
         try:
-            self._go_live(fresh, now)
+            self._in_force.go_live(fresh, now)
         except (BlockdError, OSError) as error:
             if isinstance(error, BrokenList):
-                self._broken.add(error.name)
+                self._in_force.broken.add(error.name)
             self._retry_at = now
             self._show(now)
             return self._outcome(name, Result.HELD, disk(error) if isinstance(error, OSError) else str(error))
-        result = Result.APPLIED if self._number != number else Result.NOT_MODIFIED
+        result = Result.APPLIED if self._in_force.number != number else Result.NOT_MODIFIED
         if source is not None:
             self._runs.note(name, result, now, None)
             self._runs.save()
         self._show(now)
         return self._outcome(name, result, detail)
 
-    def _version_before(self, name: ListName) -> Source:
-        version = self._version(name)
-        for number in sorted(self._generations.numbers(), reverse=True):
-            with suppress(Corrupt):
-                placed = self._generations.placements(number).get(name)
-                if placed and version and placed.source.version < version:
-                    return placed.source
-        raise Refused("usage", f"no earlier version of {name} is kept on this node")
-
     # Small parts
 
     def _now(self) -> Instant:
         return Instant(self._clock())
 
-    def _situation(self) -> plan.Situation:
-        return plan.Situation(self._config, self._recorder.levers, self._runs.expires())
-
-    def _attempt(self, work: Callable[[], None]) -> bool:
-        """Do what can wait; False when it could not be done, which the log and an alarm say."""
-        try:
-            work()
-        except BrokenList as error:
-            self._broken.add(error.name)
-            self._say("list_damaged", f"{error}: it is fetched and compiled again")
-        except OSError as error:
-            self._say("disk", disk(error))
-        except BlockdError as error:
-            self._say("record_damaged" if self._recorder.fault else "update_failed", str(error))
-        else:
-            self._trouble.pop("update_failed", None)
-            return True
-        return False
-
-    def _say(self, code: str, text: str) -> None:
-        if self._trouble.get(code) != text:
-            LOG.error("%s", text)
-        self._trouble[code] = text
-
-    def _settle(self, now: Instant) -> None:
-        try:
-            settled = settle(self._generations, self._recorder, now)
-        except (OSError, BlockdError) as error:
-            self._say("disk", disk(error) if isinstance(error, OSError) else str(error))
-            return
-        if settled.finished:
-            LOG.warning("generation %d was recorded earlier and is in force now", settled.number)
-        for line in settled.damaged:
-            self._say("generation_damaged", line)
-        self._number, self._placements, self._recorded = settled.number, settled.placements, settled.recorded
-        self._read_table()
-
-    def _read_table(self) -> None:
-        self._table, self._cells = self._generations.table(self._number), self._generations.cells(self._number)
-
-    def _missing_cells(self, wanted: Mapping[ListName, Placement]) -> bool:
-        """Whether the configuration now asks for an action that the counters in force do not know."""
-        known = {(key[0], key[2]) for key in self._cells}
-        own = {policy.name: policy.action for policy in self._config.lists}
-        here = {key[0] for key in self._cells}
-        return any(own[name] and (name, own[name]) not in known for name, placed in wanted.items() if placed.out is None and name in here)
-
     def _forget_released(self) -> None:
         for name, held in list(self._waiting.sources.items()):
-            placed = self._placements.get(name)
+            placed = self._in_force.placements.get(name)
             if placed and placed.source.version >= held.version:
                 self._waiting.forget(name)
 
-    def _version(self, name: ListName) -> int | None:
-        placed = self._placements.get(name)
-        return placed.source.version if placed else None
-
     def _outcome(self, name: ListName, result: Result, detail: str = "") -> Outcome:
-        return Outcome(name, result, self._number, self._version(name) or 0, detail)
+        return Outcome(name, result, self._in_force.number, self._in_force.version(name) or 0, detail)
 
     def _approve_hint(self, name: ListName) -> str:
         return f"; a version waits: blockd lists approve {name}" if self._waiting.get(name) else ""
@@ -386,12 +281,12 @@ class Updater:
         result, detail = ended
         self._runs.note(name, result, now, candidate.expires)
         if candidate.held is not None:
-            self._attempt(lambda: self._waiting.put(candidate.held) if candidate.held else None)
+            self._in_force.attempt(partial(self._waiting.put, candidate.held))
         entry = plan.entry_of_run(name, candidate, result, now)
         if entry is not None:
             if detail and self._recorder.levers.worth_saying(entry):
                 LOG.error("%s: %s (%s)", name, detail, result.value)
-            self._attempt(lambda: self._recorder.write_about(entry))
+            self._in_force.attempt(lambda: self._recorder.write_about(entry))
 
     def _record_start(self, now: Instant) -> None:
         if self._recorder.levers.software != blockd.__version__:
@@ -405,18 +300,17 @@ class Updater:
     def _show(self, now: Instant) -> None:
         self._show_at = Instant(now + SHOW_EVERY_S)
         if self._recorder.fault:
-            self._say("record_damaged", f"no update can go live: {self._recorder.fault}")
-        audit = AuditFacts(self._config.audit.origin, self._recorder.size, self._recorder.root, self._recorder.written)
-        parts = Shown(
-            self._situation(), self._placements, dict(self._waiting.sources), dict(self._runs.histories), self._table, audit, self._cells, self._trouble
+            self._in_force.say("record_damaged", f"no update can go live: {self._recorder.fault}")
+        force, recorder = self._in_force, self._recorder
+        origin = self._config.audit.origin.replace("{year}", f"{datetime.fromtimestamp(now, UTC):%Y}")
+        shown = Shown(
+            force.situation(),
+            force.placements,
+            self._waiting.sources,
+            self._runs.histories,
+            force.table,
+            AuditFacts(origin, recorder.size, recorder.root, recorder.written),
+            force.cells,
+            force.trouble,
         )
-        self._state = show(parts, now)
-
-
-def _what(before: Placement | None, after: Placement | None) -> str:
-    """A word for the log."""
-    if after is None:
-        return "left"
-    if after.out is not None:
-        return after.out
-    return f"version {after.source.version}" if before is None or before.source != after.source else "is back"
+        self._state = show(shown, now)

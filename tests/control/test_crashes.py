@@ -274,7 +274,10 @@ def test_killed_in_the_first_update_ever(tmp_path, step, when):
     check_in_force(tmp_path)
 
 
-@pytest.mark.parametrize(("step", "when"), [(Step.COMPILED, "after"), (Step.HELD, "before"), (Step.HELD, "after"), (Step.RECORDED_LIST, "before"), (Step.RECORDED_LIST, "after")])
+OF_A_HOLD = [(Step.COMPILED, "after"), *(p for p in POINTS if p[0] in {Step.HELD, Step.RECORDED_LIST})]
+
+
+@pytest.mark.parametrize(("step", "when"), OF_A_HOLD)
 def test_killed_while_a_version_is_held(home, step, when):
     feed = feed_of(home)
     feed.publish("a", rows(*range(200)))  # more than may change

@@ -90,6 +90,8 @@ def test_unchanged_is_worth_a_line_only_after_trouble(before, worth):
 
 def test_policy_and_software_are_the_last_that_was_recorded():
     levers = fold(
-        Entry(Event.START, 1, software="0.1.0"), Entry(Event.POLICY, 1, A, mode="shadow", code="x"), Entry(Event.POLICY, 2, A, mode="enforce", code="y")
+        Entry(Event.START, 1, software="0.1.0"),
+        Entry(Event.POLICY, 1, A, mode="shadow", code="x"),
+        Entry(Event.POLICY, 2, A, mode="enforce", code="y"),
     )
     assert (levers.software, levers.policies) == ("0.1.0", {A: ("enforce", "y")})

@@ -29,7 +29,9 @@ def test_a_history_counts_and_remembers_the_last_success():
 
 
 seconds = st.none() | st.integers(0, 2**40).map(lambda n: Instant(float(n)))
-histories = st.builds(History, st.none() | st.sampled_from(Result), seconds, seconds, st.dictionaries(st.sampled_from(Result), st.integers(0, 10**9)))
+histories = st.builds(
+    History, st.none() | st.sampled_from(Result), seconds, seconds, st.dictionaries(st.sampled_from(Result), st.integers(0, 10**9))
+)
 
 
 @given(st.dictionaries(st.sampled_from(["f/a", "f/b"]).map(ListName), histories))
@@ -37,7 +39,9 @@ def test_what_is_written_is_read(value):
     assert load(dump(value)) == value
 
 
-@given(st.binary(max_size=100) | st.sampled_from([b"{}", b"[]", b'{"version":1,"lists":{"a":{}}}', b'{"version":2,"lists":{}}', b"[" * 9999]))
+@given(
+    st.binary(max_size=100) | st.sampled_from([b"{}", b"[]", b'{"version":1,"lists":{"a":{}}}', b'{"version":2,"lists":{}}', b"[" * 9999])
+)
 def test_anything_else_is_corrupt(data):
     with pytest.raises(Corrupt):
         load(data)

@@ -7,20 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockd.control.sources import Placement, dump_held, dump_placements, load_held, load_placements
-from blockd.control.sources import Source as S
+from blockd.control.sources import Placement, Source, dump_held, dump_placements, load_held, load_placements
 from blockd.errors import Corrupt
 from blockd.feeds.verified import ListMeta, Verified
 from blockd.terms import Action, Basis, Category, Format, Instant, ListName
 from tests.control.feeds import meta
 
 
-def source(name="f/a", **changes) -> S:
+def source(name="f/a", **changes) -> Source:
     values = {
         "name": ListName(name), "version": 3, "sha256": "ab" * 32, "meta": meta(), "expires": Instant(2e9), "compiled": "lists/f/a/3-ab.blkl",
         "entries": 10, "rows": 13, "rejected": {"protected": 1, "character": 2}, "positions": {"character": (4, 9), "protected": (7,)},
     }  # fmt: skip
-    return S(**{**values, **changes})
+    return Source(**{**values, **changes})
 
 
 texts = st.none() | st.text(max_size=20)
@@ -30,7 +29,7 @@ metas = st.builds(
 )  # fmt: skip
 whole = st.integers(0, 2**40)
 sources = st.builds(
-    S, name=st.sampled_from(["f/a", "f/b", "g/a"]).map(ListName), version=whole, sha256=st.text("0123456789abcdef", max_size=64), meta=metas,
+    Source, name=st.sampled_from(["f/a", "f/b", "g/a"]).map(ListName), version=whole, sha256=st.text("0123456789abcdef", max_size=64), meta=metas,
     expires=whole.map(lambda n: Instant(float(n))), compiled=st.text(max_size=20), entries=whole, rows=whole,
     rejected=st.dictionaries(st.sampled_from(["protected", "label"]), whole), positions=st.dictionaries(st.sampled_from(["label"]), st.lists(whole).map(tuple)),
     next_expiry=st.none() | whole.map(lambda n: Instant(float(n))), enforceable=st.dictionaries(st.just("dns"), whole),
@@ -60,7 +59,10 @@ def test_a_held_version_is_read_back(item):
     assert load_held(dump_held(item)) == item
 
 
-@given(st.binary(max_size=200) | st.sampled_from([b"{}", b"[]", b"null", b'{"version":1,"generation":1,"lists":[{}]}', b'{"version":9}', b"[" * 9999]))
+@given(
+    st.binary(max_size=200)
+    | st.sampled_from([b"{}", b"[]", b"null", b'{"version":1,"generation":1,"lists":[{}]}', b'{"version":9}', b"[" * 9999])
+)
 def test_anything_else_is_corrupt_and_nothing_else(data):
     for load in (load_placements, load_held):
         with pytest.raises(Corrupt):

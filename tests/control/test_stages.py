@@ -20,7 +20,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def built(**changes):
-    values = {"number": 1, "directory": Path("1"), "placements": {A: Placement(source())}, "changed": frozenset({A}), "entries": 1, "table_sha256": "ab"}
+    values = {
+        "number": 1,
+        "directory": Path("1"),
+        "placements": {A: Placement(source())},
+        "changed": frozenset({A}),
+        "entries": 1,
+        "table_sha256": "ab",
+    }
     return stages.built(**{**values, **changes})
 
 
@@ -62,9 +69,7 @@ SKIPS = {
 
 def test_skipping_a_step_does_not_type_check(tmp_path):
     good = "def f(g: Generations, r: stages.Recorded) -> None: g.activate(r)"
-    head = (
-        "from blockd.control import stages\nfrom blockd.control.generations import Generations\nfrom blockd.feeds.verified import Verified\n"
-    )
+    head = "from blockd.control import stages\nfrom blockd.control.generations import Generations\nfrom blockd.feeds.verified import Verified\n"
     names = {f"skip{i}.py": code for i, code in enumerate([good, *SKIPS.values()])}
     for name, code in names.items():
         (tmp_path / name).write_text(head + code + "\n")

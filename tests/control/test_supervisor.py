@@ -34,7 +34,7 @@ class Daemon:
         self.wait_for("READY=1")
 
     def write(self, port: int, extra: str = "") -> None:
-        text = f'state_dir = "state"\nruntime_dir = "run"\n[dns]\nlisten = ["127.0.0.1:0"]\nupstreams = ["udp://127.0.0.1:9"]\n'
+        text = 'state_dir = "state"\nruntime_dir = "run"\n[dns]\nlisten = ["127.0.0.1:0"]\nupstreams = ["udp://127.0.0.1:9"]\n'
         text += f'[stop_page]\nlisten = ["127.0.0.1:{port}"]\n{extra}'
         (self.home / "blockd.toml").write_text(text)
 

@@ -1,0 +1,169 @@
+"""The updater on damaged or lost state, and with workers that are late."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from blockd.audit.record import Event
+from blockd.config.schema import ListPolicy
+from blockd.control.updater import Updater
+from blockd.errors import Corrupt, Unavailable
+from blockd.terms import Instant, ListName, Mode, Result
+from tests.control.feeds import rows
+from tests.control.node import A, Node
+
+pytestmark = pytest.mark.usefixtures("few_rails")
+
+
+def test_workers_that_do_not_confirm_are_told_again(node):
+    node.feed.publish("a", rows(1))
+    node.late = ["resolver: no answer within 30 s"]
+    node.start().update()
+    assert Event.ACTIVATED not in node.events()
+    node.updater.tick()
+    assert node.told == [1]
+    node.late = []
+    node.clock.now += 11
+    node.updater.tick()
+    assert node.told == [1, 1]
+    assert node.events()[-1] is Event.ACTIVATED
+    node.clock.now += 11
+    node.updater.tick()
+    assert node.told == [1, 1]
+
+
+def test_a_generation_that_a_worker_has_is_not_removed(node):
+    node.start()
+    node.used = {1}
+    for n in range(1, 9):
+        node.feed.publish("a", rows(n))
+        node.update()
+    assert node.updater._generations.numbers() == [1, 4, 5, 6, 7, 8]
+
+
+def test_a_damaged_compiled_list_is_fetched_again_with_the_next_update(tmp_path):
+    node = Node(tmp_path, "a", "b").start()
+    node.feed.publish("a", rows(1))
+    node.feed.publish("b", "b.example\n")
+    node.update()
+    for path in (tmp_path / "state" / "lists" / "f" / "a").iterdir():
+        path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    node.feed.publish("b", "b.example\nc.example\n")
+    assert [o.result for o in node.update("f/b")] == [Result.APPLIED]
+    assert node.blocks("n1.example")
+    assert node.blocks("c.example")
+    node.updater.close()
+
+
+def test_a_damaged_compiled_list_that_can_not_be_fetched_holds_the_rest(tmp_path):
+    node = Node(tmp_path, "a", "b").start()
+    node.feed.publish("a", rows(1))
+    node.feed.publish("b", "b.example\n")
+    node.update()
+    shutil.rmtree(tmp_path / "state" / "lists" / "f" / "a")
+    saved = node.feed.lists.pop("a")
+    node.feed.publish("b", "b.example\nc.example\n")
+    outcome = node.update("f/b")[0]
+    assert outcome.result is Result.HELD
+    assert node.blocks("n1.example")
+    node.feed.lists["a"] = saved
+    node.clock.now += 61
+    node.updater.tick()
+    assert [o.result for o in node.update()] == [Result.NOT_MODIFIED, Result.APPLIED]
+    assert node.blocks("c.example")
+    node.updater.close()
+
+
+def test_a_lost_key_costs_a_compilation_and_nothing_else(node):
+    node.feed.publish("a", rows(1))
+    node.start().update()
+    node.updater.close()
+    (node.home / "state" / "table.key").unlink()
+    node.start()
+    assert "generation_damaged" in node.alarms()
+    assert node.update()[0].result is Result.APPLIED
+    assert node.blocks("n1.example")
+    assert node.list().version == 1
+
+
+def test_a_key_that_cannot_be_read_stops_the_start(node):
+    node.feed.publish("a", rows(1))
+    node.start().update()
+    node.updater.close()
+    (node.home / "state" / "table.key").write_bytes(b"short")
+    with pytest.raises(Corrupt, match=r"table\.key"):
+        Updater(node.config, open_feed=lambda *_: node.feed)
+    node.updater = None
+
+
+def test_two_at_once(node):
+    node.start()
+    with pytest.raises(Unavailable, match="another process"):
+        Updater(node.config, open_feed=lambda *_: node.feed)
+
+
+def test_a_changed_record_stops_updates_but_not_answers(node):
+    node.feed.publish("a", rows(1))
+    node.start().update()
+    node.updater.close()
+    path = node.home / "state" / "audit" / "entries.jsonl"
+    path.write_text(path.read_text().replace('"applied"', '"refused"', 1))
+    node.start()
+    node.feed.publish("a", rows(1, 2))
+    outcome = node.update()[0]
+    assert (outcome.result, outcome.version) == (Result.HELD, 1)
+    assert node.blocks("n1.example")
+    assert not node.blocks("n2.example")
+    assert "record_damaged" in node.alarms()
+    with pytest.raises(Unavailable):
+        node.updater.kill(A, Instant(node.clock.now + 60), "root", "x")
+    node.updater.tick()
+
+
+def test_a_record_that_was_lost_is_begun_anew_with_what_is_in_force(node):
+    node.feed.publish("a", rows(1))
+    node.start().update()
+    node.updater.close()
+    shutil.rmtree(node.home / "state" / "audit")
+    node.start()
+    assert node.state.table.generation == 2
+    assert node.events(A) == [Event.POLICY, Event.APPLIED]
+    assert node.blocks("n1.example")
+
+
+def test_the_generation_in_force_is_damaged(node):
+    node.start()
+    for n in (1, 2):
+        node.feed.publish("a", rows(n))
+        node.update()
+    node.updater.close()
+    os.truncate(node.home / "state" / "generations" / "2" / "table.blkt", 100)
+    node.start()
+    assert node.state.table.generation == 1
+    assert node.blocks("n1.example")
+    assert "generation_damaged" in node.alarms()
+    assert node.update()[0].version == 2
+    assert node.blocks("n2.example")
+    assert "generation_damaged" not in node.alarms()
+
+
+def test_a_list_without_its_feed(tmp_path):
+    node = Node(tmp_path)
+    node.config = replace(node.config, lists=(ListPolicy(ListName("gone/a"), mode=Mode.ENFORCE),))
+    outcome = node.start().update()[0]
+    assert (outcome.result, outcome.detail) == (Result.FETCH, "there is no feed gone in the configuration")
+    node.updater.close()
+
+
+def test_more_counters_than_there_is_room_for_hold_that_list_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("blockd.counts.cells.CELLS", 388)  # room for four beside the fixed ones
+    node = Node(tmp_path, "a", "b", "c").start()
+    for name in "abc":
+        node.feed.publish(name, f"{name}.example\n")
+    assert [o.result for o in node.update()] == [Result.APPLIED, Result.APPLIED, Result.HELD]
+    assert node.blocks("b.example")
+    node.updater.close()
