@@ -11,8 +11,10 @@ An upstream may close an idle connection at any time; a query that met such an e
 from __future__ import annotations
 
 import asyncio
+import errno
 import secrets
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
 from blockd.dns.stream import ANSWER_MAX_BYTES, Framer
@@ -32,6 +34,9 @@ PIPELINE_MAX = 64  # queries on one connection
 CONNECT_S = 3.0
 IDLE_S = 5.0
 
+OUR_FAULTS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN})
+"""Errors that speak of this node, not of the upstream or the way to it."""
+
 
 class Exchange(Protocol):
     """One sending: what to send and whom to tell."""
@@ -44,8 +49,8 @@ class Exchange(Protocol):
         """Take a packet. True: it ended the exchange; False: wait for another."""
         ...
 
-    def failed(self) -> None:
-        """Nothing will come: refused, unreachable, or a limit was reached."""
+    def failed(self, *, ours: bool) -> None:
+        """Nothing will come. `ours`: for want of a socket here; else the network or the other side refused."""
         ...
 
 
@@ -59,20 +64,23 @@ class Client:
         self._reached = reached
         self._datagrams: set[_Datagram] = set()
 
-    def send(self, upstream: int, way: Way, exchange: Exchange) -> Callable[[], None]:
-        """Send. Returns what ends the exchange early; calling it later does nothing. `exchange` is never called before this returns."""
+    def send(self, upstream: int, way: Way, exchange: Exchange, *, probe: bool = False) -> Callable[[], None]:
+        """Send. Returns what ends the exchange early; calling it later does nothing. `exchange` is never called before this returns.
+
+        `probe`: send whatever the limit of sockets says; there is one probe for an upstream.
+        """
         if way is Way.TCP:
             pool = self._pools.get(upstream)
             if pool is None:
                 pool = self._pools[upstream] = _Pool(self._loop, self._endpoints[upstream], self._reached)
             return pool.send(exchange)
-        if len(self._datagrams) >= SOCKETS_MAX:
+        if len(self._datagrams) >= SOCKETS_MAX and not probe:
             self._reached("upstream_sockets")
-            return self._loop.call_soon(exchange.failed).cancel
+            return _fail_soon(self._loop, exchange, ours=True)
         try:
             datagram = _Datagram(self._loop, self._endpoints[upstream], exchange, self._datagrams)
-        except OSError:
-            return self._loop.call_soon(exchange.failed).cancel
+        except OSError as error:
+            return _fail_soon(self._loop, exchange, ours=error.errno in OUR_FAULTS)
         return datagram.close
 
     def close(self) -> None:
@@ -81,6 +89,10 @@ class Client:
             datagram.close()
         for pool in self._pools.values():
             pool.close()
+
+
+def _fail_soon(loop: asyncio.AbstractEventLoop, exchange: Exchange, *, ours: bool) -> Callable[[], None]:
+    return loop.call_soon(partial(exchange.failed, ours=ours)).cancel
 
 
 class _Datagram:
@@ -112,7 +124,7 @@ class _Datagram:
                 return
             except OSError:  # an ICMP error: port or host unreachable
                 self.close()
-                self._exchange.failed()
+                self._exchange.failed(ours=False)
                 return
             if self._exchange.packet(self._identity, packet):
                 self.close()
@@ -154,7 +166,7 @@ class _Pool:
     def send(self, exchange: Exchange) -> Callable[[], None]:
         query = _Query(exchange)
         if not self.place(query):
-            return self.loop.call_soon(exchange.failed).cancel
+            return _fail_soon(self.loop, exchange, ours=True)
         return query.close
 
     def place(self, query: _Query) -> bool:
@@ -185,6 +197,7 @@ class _Connection(asyncio.Protocol):
         self._framer = Framer(ANSWER_MAX_BYTES)
         self._transport: asyncio.Transport | None = None
         self._unsent: list[bytes] = []
+        self._ours = False
         self._used = False  # an answer has come: the other side may have closed it since
         self._idle: asyncio.TimerHandle | None = None
         self._connecting = pool.loop.create_task(self._connect(), name="upstream-connect")
@@ -194,7 +207,8 @@ class _Connection(asyncio.Protocol):
         try:
             async with asyncio.timeout(CONNECT_S):
                 await self._pool.loop.create_connection(lambda: self, endpoint.host, endpoint.port)
-        except (OSError, TimeoutError):
+        except OSError as error:  # TimeoutError is one
+            self._ours = error.errno in OUR_FAULTS
             self._end()
 
     def send(self, query: _Query) -> None:
@@ -246,7 +260,7 @@ class _Connection(asyncio.Protocol):
         if query.connection is not None:
             query.connection = None
             if not query.exchange.packet(query.identity, message):
-                query.exchange.failed()
+                query.exchange.failed(ours=False)
         self._rest()
         return True
 
@@ -284,4 +298,4 @@ class _Connection(asyncio.Protocol):
                 query.resent = True
                 if self._pool.place(query):
                     continue
-            self._pool.loop.call_soon(query.exchange.failed)
+            _fail_soon(self._pool.loop, query.exchange, ours=self._ours)

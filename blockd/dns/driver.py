@@ -15,6 +15,7 @@ them to the sockets of `client.py` and to the loop's timers.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from blockd.dns import build
@@ -35,11 +36,14 @@ if TYPE_CHECKING:
 
     Deliver = Callable[[bytes | None], None]
 
+LOG = logging.getLogger("blockd.dns")
+
 PENDING_MAX = 16384  # different questions under way
 WAITERS_MAX = 256  # clients of one of them
 WRONG_MAX = 16  # packets on one socket that are not the answer, until somebody may be guessing
 PROBE_TIMEOUT_S = 1.0
 SERVFAIL = 2
+CLASS_IN = 1
 
 
 class Route:
@@ -112,7 +116,7 @@ class Driver:
             if known is not None:
                 deliver(known)
                 return
-        local = special(ask.wire, ask.qtype)
+        local = special(ask.wire, ask.qtype) if ask.qclass == CLASS_IN else None
         if local is not None:
             deliver(self._local(ask, local, now))
             return
@@ -183,8 +187,15 @@ class Driver:
     def probe(self) -> None:
         """Ask the upstreams that are in doubt. Called a few times a second."""
         route, now = self._route, self.now_ms()
-        for upstream, way in route.upstreams.take_probes(now):
-            Probe(self, route, upstream, way, self._probe)
+        for number, way in route.upstreams.take_probes(now):
+            Probe(self, route, number, way, self._probe)
+        for upstream, up in route.upstreams.take_changes():
+            if up:
+                LOG.info("upstream %s answers again", upstream)
+            else:
+                LOG.warning(
+                    "upstream %s does not answer: queries go to the others, if there are any; look at it and the way to it", upstream
+                )
 
     async def drained(self, timeout_s: float) -> bool:
         """Wait until nothing is under way; False when the time is up first."""
@@ -198,7 +209,7 @@ class Driver:
     def close(self) -> None:
         """End what is under way with SERVFAIL, and close the ways upstream."""
         for job in list(self._jobs.values()):
-            job.act([Fail(EDE_NO_REACHABLE_AUTHORITY)])
+            job.act([Fail(EDE_NO_REACHABLE_AUTHORITY, remember=False)])
         self._route.client.close()
 
     def release(self) -> None:
@@ -235,7 +246,7 @@ class Job:
                 self._finish(self.replies[action.attempt], failed=action.failed)
                 return
             else:
-                self._fail(action.ede)
+                self._fail(action)
                 return
         self._arm()
 
@@ -278,15 +289,16 @@ class Job:
             else:
                 deliver(core.finish(ask, reply, now))
 
-    def _fail(self, ede: int) -> None:
+    def _fail(self, fail: Fail) -> None:
         """Say SERVFAIL to everybody."""
         self._close()
         driver, core, now = self.driver, self.driver.core, self.driver.now_ms()
         driver.counts["failed"] += 1
-        core.remember_failure(self.ask, now)
+        if fail.remember:
+            core.remember_failure(self.ask, now)
         for ask, deliver, epoch in self.waiters:
             number = driver.now_blocked(ask, epoch)
-            deliver(core.failure(ask, SERVFAIL, ede, now) if number is None else core.blocked(ask, number, now))
+            deliver(core.failure(ask, SERVFAIL, fail.ede, now) if number is None else core.blocked(ask, number, now))
 
 
 class Attempt:
@@ -333,10 +345,11 @@ class Attempt:
             self._end(Outcome.MALFORMED, "mismatch" if why == "mismatch" else "malformed")
         return True
 
-    def failed(self) -> None:
+    def failed(self, *, ours: bool) -> None:
         """Nothing will come."""
-        self._job.route.upstreams.silent(self._upstream, self._job.driver.now_ms())
-        self._end(Outcome.UNREACHABLE, "error")
+        if not ours:
+            self._job.route.upstreams.silent(self._upstream, self._job.driver.now_ms())
+        self._end(Outcome.NO_ROOM if ours else Outcome.UNREACHABLE, "error")
 
     def _end(self, outcome: Outcome, result: str) -> None:
         job = self._job
@@ -355,7 +368,7 @@ class Probe:
         self._query = query
         self._sent_ms = driver.now_ms()
         self._timer = driver.loop.call_later(PROBE_TIMEOUT_S, self._end, None)
-        self._cancel = route.client.send(upstream, way, self)
+        self._cancel = route.client.send(upstream, way, self, probe=True)
 
     def make(self, identity: int) -> bytes:
         """Make the query with this ID."""
@@ -368,9 +381,13 @@ class Probe:
         self._end(self._driver.now_ms() - self._sent_ms)
         return True
 
-    def failed(self) -> None:
+    def failed(self, *, ours: bool) -> None:
         """Nothing will come."""
-        self._end(None)
+        if ours:
+            self._timer.cancel()
+            self._route.upstreams.not_probed(self._upstream, self._driver.now_ms())
+        else:
+            self._end(None)
 
     def _end(self, rtt_ms: float | None) -> None:
         self._timer.cancel()

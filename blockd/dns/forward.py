@@ -9,6 +9,7 @@ to come again.
 - A truncated answer is asked for again over TCP, at the same server (RFC 7766 §5). So is one that came among so many wrong packets
   that somebody may be guessing (RFC 5452 §9).
 - A failure (SERVFAIL, REFUSED and the like) is kept, and the next server is asked. When none is left the kept failure is the answer.
+- Without a socket left here, nothing more is sent; what is under way is waited for.
 - At the deadline, or when nothing more can be sent and nothing is awaited, the query fails: EDE 22 (RFC 8914 §4.23) when servers were
   silent or refused, 23 (§4.24) when they could not be reached at all.
 
@@ -49,7 +50,8 @@ class Outcome(Enum):
     TRUNCATED = "truncated"
     SPOOFED = "spoofed"  # so many wrong packets that the right one could be a guess
     MALFORMED = "malformed"  # ours, but it did not pass the walk
-    UNREACHABLE = "unreachable"  # the kernel or the other side refused
+    UNREACHABLE = "unreachable"  # the network or the other side refused
+    NO_ROOM = "no_room"  # this node has no socket left
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +80,10 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Nothing came: SERVFAIL with this Extended DNS Error."""
+    """Nothing came: SERVFAIL with this Extended DNS Error. `remember`: in the failure cache; not when the fault was ours."""
 
     ede: int
+    remember: bool = True
 
 
 Action = Send | TimedOut | Finish | Fail
@@ -110,6 +113,7 @@ class Forward:
         self._out: set[int] = set()  # upstreams that answered with a failure
         self._failure: int | None = None  # the first attempt that did
         self._silent = False
+        self._no_room = False
 
     @property
     def due_ms(self) -> int:
@@ -146,6 +150,8 @@ class Forward:
             self._out.add(attempt.upstream)
             if self._failure is None:
                 self._failure = number
+        if outcome is Outcome.NO_ROOM:
+            self._no_room = True
         newest = number == len(self.attempts) - 1
         if newest:
             self._due_ms = None
@@ -166,7 +172,7 @@ class Forward:
 
     def _go_on(self, now_ms: int) -> list[Action]:
         """Ask the next server; wait when none may be asked; end when nothing is awaited either."""
-        for step in range(len(self._order)):
+        for step in range(0 if self._no_room else len(self._order)):
             choice = self._order[(self._next + step) % len(self._order)]
             if choice.upstream not in self._out and self._may(choice.upstream, choice.way, choice.sends_max):
                 self._next = (self._next + step + 1) % len(self._order)
@@ -179,4 +185,4 @@ class Forward:
         self.done = True
         if self._failure is not None:
             return Finish(self._failure, failed=True)
-        return Fail(EDE_NO_REACHABLE_AUTHORITY if self._silent else EDE_NETWORK_ERROR)
+        return Fail(EDE_NO_REACHABLE_AUTHORITY if self._silent else EDE_NETWORK_ERROR, remember=not self._no_room)

@@ -28,8 +28,9 @@ from blockd.control.service import Health
 from blockd.counts.layout import LIMIT, LIMITS, NATIVE
 from blockd.dns import settings
 from blockd.dns.driver import Driver
+from blockd.dns.garbage import Collector
 from blockd.dns.judge import Judge
-from blockd.dns.tcp.server import Connections, TcpDoor
+from blockd.dns.tcp.server import CLOSED_A_SWEEP, Connections, TcpDoor
 from blockd.dns.udp.server import UdpDoor
 from blockd.errors import Refused
 from blockd.native._dns import Acl, Core
@@ -48,6 +49,7 @@ LOG = logging.getLogger("blockd.dns")
 
 TICK_S = 0.25
 SWEEP_TICKS = 4  # TCP deadlines are looked at every so many ticks
+SWEEP_PAUSE_S = 0.002  # between two portions of them
 DRAIN_IDLE_MS = 200  # a TCP client that says nothing for this long is closed when the worker is to stop
 DRAIN_STEP_S = 0.05
 SWITCH_S = 0.0005  # a thread that compiles verdicts gives the loop its turn after this
@@ -72,6 +74,7 @@ class Resolver:
         self._connections = Connections(self._reached)
         self._changing = asyncio.Lock()  # one of apply, reload, request at a time
         self._tick_handle: asyncio.TimerHandle | None = None
+        self._collector = Collector()
         self._ticks = 0
         self._tick_due_s = 0.0
         self._lag_worst_s = 0.0
@@ -90,6 +93,7 @@ class Resolver:
             self._driver = self._new_driver(config)
             self._driver.follow(config.dns.upstreams)
             await self._install(config, live)
+            self._collector.settle()
             await self._open_doors(config, sockets)
         self._state = "ready"
         self._arm()
@@ -142,6 +146,7 @@ class Resolver:
             task.cancel()
         for driver in (self._driver, *self._retired):
             driver.release()
+        self._collector.release()
         self._state = "stopped"
 
     def health(self) -> Health:
@@ -264,8 +269,9 @@ class Resolver:
         self._lag_worst_s = max(self._lag_worst_s, asyncio.get_running_loop().time() - self._tick_due_s)
         self._ticks += 1
         self._driver.probe()
+        self._collector.tick(self._driver.in_flight + len(self._connections))
         if self._ticks % SWEEP_TICKS == 0:
-            self._connections.sweep(_now_ms())
+            self._sweep()
             for driver in [d for d in self._retired if not d.in_flight]:
                 driver.close()
                 self._retired.remove(driver)
@@ -275,6 +281,11 @@ class Resolver:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         self._arm()
+
+    def _sweep(self) -> None:
+        """Close the TCP clients whose time is up, some a turn: thousands that came at once go at once."""
+        if self._connections.sweep(_now_ms()) == CLOSED_A_SWEEP and self._state != "stopped":
+            asyncio.get_running_loop().call_later(SWEEP_PAUSE_S, self._sweep)
 
     async def _switch_back(self) -> None:
         async with self._changing:

@@ -71,6 +71,7 @@ class _Health:
     probe_at_ms: int = 0
     wait_ms: int = PROBE_FIRST_MS
     rtt_ms: float | None = None
+    told_up: bool = True  # what take_changes said last
     results: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RESULTS, 0))
 
 
@@ -129,6 +130,21 @@ class Upstreams:
         if health.probes >= DOWN_AFTER:
             health.state = State.DOWN
             health.wait_ms = min(2 * health.wait_ms, PROBE_LAST_MS)
+
+    def not_probed(self, upstream: int, now_ms: int) -> None:
+        """Note that a probe could not be sent for want of a socket here: it says nothing about the upstream."""
+        health = self._all[upstream]
+        health.probing, health.probe_at_ms = False, now_ms + health.wait_ms
+
+    def take_changes(self) -> list[tuple[Upstream, bool]]:
+        """Give the upstreams that went down or came up since the last call, each with whether it is up."""
+        changed = []
+        for upstream, health in zip(self.configured, self._all, strict=True):
+            now_up = health.state is not State.DOWN
+            if now_up != health.told_up:
+                health.told_up = now_up
+                changed.append((upstream, now_up))
+        return changed
 
     def up(self, upstream: int) -> bool:
         """Tell whether it answers, or has not failed to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import dns.message
 import pytest
@@ -35,8 +36,8 @@ class Exchange:
         self.done.set_result("answer")
         return True
 
-    def failed(self):
-        self.done.set_result("failed")
+    def failed(self, *, ours):
+        self.done.set_result("no room" if ours else "failed")
 
 
 class Clients:
@@ -45,9 +46,9 @@ class Clients:
         upstreams = [Upstream("udp", Endpoint("127.0.0.1", port)) for port in ports]
         self.client = Client(asyncio.get_running_loop(), upstreams, self.reached.append)
 
-    def send(self, way, upstream=0):
+    def send(self, way, upstream=0, **more):
         exchange = Exchange()
-        exchange.cancel = self.client.send(upstream, way, exchange)
+        exchange.cancel = self.client.send(upstream, way, exchange, **more)
         return exchange
 
 
@@ -88,6 +89,17 @@ async def test_an_address_without_a_way_to_it_fails(made):
     assert await outcome(exchange) == "failed"
 
 
+async def test_a_node_without_file_descriptors_does_not_blame_the_upstream(made, monkeypatch):
+    clients = made(free_port())
+
+    def no_files(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(client_file.socket, "socket", no_files)
+    exchange = clients.send(Way.UDP)
+    assert await outcome(exchange) == "no room"
+
+
 @pytest.mark.parametrize("way", Way)
 async def test_an_exchange_that_is_ended_early_hears_nothing(made, way):
     gate = Gate()
@@ -115,8 +127,10 @@ async def test_udp_sockets_have_a_limit(made, monkeypatch):
         clients = made(up.port)
         assert not clients.send(Way.UDP).done.done()
         clients.send(Way.UDP)
-        assert await outcome(clients.send(Way.UDP)) == "failed"
+        assert await outcome(clients.send(Way.UDP)) == "no room"
         assert clients.reached == ["upstream_sockets"]
+        assert not clients.send(Way.UDP, probe=True).done.done()
+        assert len(clients.client._datagrams) == 3
 
 
 async def test_tcp_connections_have_a_limit(made, monkeypatch):
@@ -131,7 +145,7 @@ async def test_tcp_connections_have_a_limit(made, monkeypatch):
     with Scripted(script) as up:
         clients = made(up.port)
         sent = [clients.send(Way.TCP) for _ in range(4)]
-        assert await outcome(clients.send(Way.TCP)) == "failed"
+        assert await outcome(clients.send(Way.TCP)) == "no room"
         assert clients.reached == ["upstream_sockets"]
         gate.open()
         assert [await outcome(e) for e in sent] == ["answer"] * 4

@@ -242,6 +242,19 @@ def test_a_dead_upstream_goes_down_by_probes_and_comes_back(quick, monkeypatch):
         assert all(a.result().rcode() in {NOERROR, SERVFAIL} for a in asked)
 
 
+def test_a_node_out_of_sockets_blames_no_upstream_and_remembers_no_failure(monkeypatch):
+    from blockd.dns import client
+
+    with Upstream() as up, Running(configured(up.port)) as r:
+        monkeypatch.setattr(client, "SOCKETS_MAX", 0)
+        for number in range(10):
+            assert r.ask(f"n{number}.example").rcode() == SERVFAIL
+        assert r.limit("upstream_sockets") == 10
+        monkeypatch.undo()
+        assert addresses(r.ask("n0.example")) == [ADDRESS]
+        assert r.health().ready
+
+
 @pytest.mark.parametrize("rcode", ["SERVFAIL", "REFUSED"])
 def test_a_failing_upstream_is_passed_over(rcode):
     def failing(query):

@@ -122,6 +122,15 @@ def test_a_malformed_answer_goes_to_the_next_server():
     Dialogue(TWO).begin(Send(0, 0, UDP)).on(0, Outcome.MALFORMED, Send(1, 1, UDP))
 
 
+def test_without_a_socket_left_it_fails_and_is_not_remembered():
+    Dialogue(TWO).begin(Send(0, 0, UDP)).on(0, Outcome.NO_ROOM, Fail(23, remember=False))
+
+
+def test_without_a_socket_left_what_is_under_way_is_waited_for():
+    d = Dialogue(TWO).begin(Send(0, 0, UDP)).at(1000).tick(TimedOut(0), Send(1, 1, UDP)).on(1, Outcome.NO_ROOM)
+    d.at(1200).on(0, Outcome.ANSWER, Finish(0))
+
+
 def test_without_upstreams_it_fails_at_once():
     Dialogue(()).begin(Fail(23))
 

@@ -104,6 +104,26 @@ def test_a_probe_that_fails_after_an_answer_came_changes_nothing():
     assert health.order()[0].upstream == 0
 
 
+def test_a_probe_that_could_not_be_sent_says_nothing():
+    health = two()
+    silence(health, 0)
+    for now in range(0, 100_000, 1000):
+        if health.take_probes(now):
+            health.not_probed(0, now)
+    assert health.up(0)
+    assert health.take_probes(200_000) == [(0, Way.UDP)]
+
+
+def test_changes_are_told_once():
+    health = two()
+    assert health.take_changes() == []
+    take_down(health, 0)
+    assert health.take_changes() == [(A, False)]
+    assert health.take_changes() == []
+    health.answered(0, 1)
+    assert health.take_changes() == [(A, True)]
+
+
 def test_rows_for_status_and_metrics():
     health = two()
     health.count(1, "timeout")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from ipaddress import ip_address
+from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from blockd.dns.stream import Conversation
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 CONNECTIONS_MAX = 4096
 CLIENT_CONNECTIONS_MAX = 64
 MESSAGES_A_TICK = 32
+CLOSED_A_SWEEP = 64  # connections whose time is up, before others have their turn
 WRITE_BUFFER_BYTES = 64 << 10  # unsent answers of one connection, beyond which it is not read
 BACKLOG = 1024  # connections that the kernel holds for us
 IPV6_CLIENT_OCTETS = 8  # one subscriber has a /64 at least
@@ -82,10 +84,12 @@ class Connections:
         if not self._by_client[client]:
             del self._by_client[client]
 
-    def sweep(self, now_ms: int) -> None:
-        """Close those whose time is up. Called about once a second."""
-        for connection in [c for c in self._open if c.conversation.expired(now_ms)]:
+    def sweep(self, now_ms: int) -> int:
+        """Close those whose time is up, CLOSED_A_SWEEP of them at most; how many. Called about once a second, and again when it was that many."""
+        expired = list(islice((c for c in self._open if c.conversation.expired(now_ms)), CLOSED_A_SWEEP))
+        for connection in expired:
             connection.abort()
+        return len(expired)
 
     def hurry(self, idle_ms: int) -> None:
         """Close idle ones after this time from now on: the worker is to stop."""
