@@ -42,6 +42,8 @@ LEVERS = {
     "resume": ("end a hold, rollback or kill", "Take updates again, and enforce again."),
 }
 
+DONE = {"approve": "approved", "hold": "on hold", "rollback": "rolled back", "kill": "switched off", "resume": "resumed"}
+
 EXAMPLES = """\
 examples:
   blockd lists update --all
@@ -129,7 +131,7 @@ def _tell(args: argparse.Namespace, outcomes: Sequence[Mapping[str, Any]]) -> in
     if args.json:
         print_json(as_json(outcomes))
     for outcome in outcomes:
-        line = f"{outcome['list']}: {outcome['result']}"
+        line = f"{outcome['list']}: {DONE[args.verb] if outcome['ok'] and args.verb in DONE else outcome['result']}"
         if outcome["version"]:
             line += f", version {outcome['version']} in generation {outcome['generation']}"
         if outcome["detail"]:
@@ -144,7 +146,9 @@ def _tell(args: argparse.Namespace, outcomes: Sequence[Mapping[str, Any]]) -> in
 
 
 def _next(outcome: Mapping[str, Any]) -> str:
-    """Say what to do about it."""
+    """Say what to do about it, where the daemon has not said so."""
+    if "blockd lists" in outcome["detail"]:
+        return ""
     if outcome["result"] in {"held", "change_cap"}:
         return f". After a look at it: blockd lists approve {outcome['list']} --reason TEXT"
     if outcome["result"] == "fetch":

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from blockd.table.lookup import Match
     from blockd.table.rules import Rule
 
+OUT = {"killed": "it is switched off (blockd lists resume ends that)", "expired": "its signatures have expired"}
+
 EXAMPLES = """\
 examples:
   blockd lookup www.example.org
@@ -119,6 +121,7 @@ def nothing(query: Query) -> dict[str, Any]:
         "generation": 0,
         "matches": [],
         "withheld": [],
+        "out_of_force": {},
     }
 
 
@@ -140,6 +143,7 @@ def look(query: Query, live: LiveGeneration, config: Config) -> dict[str, Any]:
         "generation": live.number,
         "matches": told,
         "withheld": withheld,
+        "out_of_force": rows.out(),
     }
 
 
@@ -169,13 +173,24 @@ class Rows:
         fingerprint = self._url if match.kind is Kind.URL else self._suffixes[match.depth - 1]
         return min((row for row, rule in compiled.find(fingerprint) if rules[rule] == match.rule), default=None)
 
+    def out(self) -> dict[str, str]:
+        """Say which lists of the generation are not in its table, and why: killed or expired."""
+        try:
+            return {str(name): placed.out for name, placed in self._all().items() if placed.out}
+        except Corrupt:
+            return {}
+
+    def _all(self) -> dict[ListName, Placement]:
+        if self._placements is None:
+            self._placements = placements(self._state_dir, self._live.number)
+        return self._placements
+
     def _list(self, name: ListName) -> tuple[CompiledList, Sequence[Rule]]:
         if name not in self._open:
-            if self._placements is None:
-                self._placements = placements(self._state_dir, self._live.number)
-            if name not in self._placements:
+            placed = self._all().get(name)
+            if placed is None:
                 raise Corrupt(f"{name} is not among the generation's sources")
-            compiled = open_list(self._state_dir / self._placements[name].source.compiled, self._live.key)
+            compiled = open_list(self._state_dir / placed.source.compiled, self._live.key)
             self._open[name] = compiled, rules_of(compiled)
         return self._open[name]
 
@@ -230,5 +245,7 @@ def remarks(answer: Mapping[str, Any], config: Config) -> Iterator[str]:
         yield "The path of an https URL is encrypted: nobody on the way can enforce such an entry."
     if any(match["enforceable"] == "http_path" for match in answer["matches"]):
         yield "An http path is enforced by the URL filter; DNS alone does not block it."
+    for name, why in answer["out_of_force"].items():
+        yield f"{name} is out of force: {OUT[why]}"
     if answer["withheld"]:
         yield f"Left out, since they are secret and this account is no approver: {', '.join(answer['withheld'])}"

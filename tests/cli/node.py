@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from blockd.control.updater import Updater
-from blockd.terms import Action, Basis, Category, Format, Result
+from blockd.terms import Action, Basis, Category, Format, Instant, ListName, Result
 from tests.control.feeds import FakeFeed
 from tests.control.feeds import config as updater_config
 
@@ -35,12 +36,21 @@ class Node:
 
     def enforce(self, extra: str = "") -> None:
         """Bring every published list into force, and write the configuration that names them."""
-        names = list(self.feed.lists)
-        updater = Updater(updater_config(self.home, *names), open_feed=lambda *_: self.feed, clock=lambda: NOW)
+        with self._updater() as updater:
+            assert {outcome.result for outcome in updater.update()} <= {Result.APPLIED, Result.NOT_MODIFIED}
+        self.write(list(self.feed.lists), extra)
+
+    def kill(self, name: str) -> None:
+        """Switch a list off for an hour."""
+        with self._updater() as updater:
+            assert updater.kill(ListName(f"f/{name}"), Instant(NOW + 3600), "root", "a test").ok
+
+    @contextmanager
+    def _updater(self):
+        updater = Updater(updater_config(self.home, *self.feed.lists), open_feed=lambda *_: self.feed, clock=lambda: NOW)
         updater.recover()
-        assert {outcome.result for outcome in updater.update()} <= {Result.APPLIED, Result.NOT_MODIFIED}
+        yield updater
         updater.close()
-        self.write(names, extra)
 
     def write(self, names, extra: str = "") -> None:
         (self.home / "root.json").write_text("{}")

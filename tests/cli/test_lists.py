@@ -66,6 +66,17 @@ def test_an_update_that_is_not_applied_is_exit_1_and_one_line_that_says_what_to_
     assert says in err
 
 
+def test_what_to_do_is_said_once(said):
+    detail = "it takes no updates: blockd lists resume f/a ends that"
+    _, _, err, _ = said("update", "f/a", update={"outcomes": [outcome(result="held", ok=False, detail=detail)]})
+    assert err == f"blockd lists update: f/a: held, version 3 in generation 7: {detail}\n"
+
+
+def test_a_lever_that_was_pulled_is_said_in_its_own_word(said):
+    _, out, _, _ = said("kill", "f/a", "--reason", "x", "--for", "1h", kill={"outcomes": [outcome()]})
+    assert out == "f/a: switched off, version 3 in generation 7\n"
+
+
 def test_one_of_several_that_fails_is_exit_1(said):
     code, out, err, _ = said("update", update={"outcomes": [outcome(), outcome("f/b", "signature", ok=False)]})
     assert code == 1

@@ -154,6 +154,15 @@ def test_a_list_in_shadow_does_not_block(loaded, capsys):
     assert said["matches"][0]["mode"] == "shadow"
 
 
+def test_a_list_that_is_switched_off_is_said_to_be(loaded, capsys):
+    loaded.kill("a")
+    assert main(["lookup", "casino.example", "-c", str(loaded.config), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["verdict"], said["matches"], said["out_of_force"]) == ("none", [], {"f/a": "killed"})
+    assert main(["lookup", "casino.example", "-c", str(loaded.config)]) == 0
+    assert "f/a is out of force" in capsys.readouterr().out
+
+
 # Secret lists
 
 

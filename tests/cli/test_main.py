@@ -9,6 +9,8 @@ import sys
 import types
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from blockd import __version__
 from blockd.cli import main as cli
@@ -148,6 +150,33 @@ def test_every_command_has_help_with_its_own_name(capsys, name):
     assert cli.main([name, "--help"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"usage: blockd {name}")
+
+
+WORDS = st.one_of(
+    st.sampled_from(
+        "check status lookup lists completion update kill approve show --json --all --reason --reason=x --for --for=2h --for=x -c -cx -h --help".split()
+    ),
+    st.sampled_from("--version -- - f/a bash casino.example http://a/b --list-names".split()),
+    st.text(max_size=8),
+)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(words=st.lists(WORDS, max_size=6))
+def test_any_command_line_ends_in_an_exit_code_and_whole_lines(capsys, tmp_path, words):
+    # The default configuration is one that is not there: nothing outside is touched.
+    words = [word.replace("\0", "") for word in words]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("blockd.cli.parser.CONFIG", tmp_path / "none.toml")
+        code = cli.main(words)
+    out, err = capsys.readouterr()
+    assert code in {0, 1, 2}
+    assert "Traceback" not in out + err
+    assert "fault of blockd itself" not in err
+    assert code == 0 or err or out
+    assert "\x1b" not in err
+    if code and "usage:" not in err:
+        assert err.count("\n") <= 2
 
 
 def in_a_process(*words, **kwargs):
