@@ -154,9 +154,30 @@ def test_every_command_has_help_with_its_own_name(capsys, name):
 
 WORDS = st.one_of(
     st.sampled_from(
-        "check status lookup lists completion update kill approve show --json --all --reason --reason=x --for --for=2h --for=x -c -cx -h --help".split()
+        [
+            "check",
+            "status",
+            "lookup",
+            "lists",
+            "completion",
+            "update",
+            "kill",
+            "approve",
+            "show",
+            "--json",
+            "--all",
+            "--reason",
+            "--reason=x",
+            "--for",
+            "--for=2h",
+            "--for=x",
+            "-c",
+            "-cx",
+            "-h",
+            "--help",
+        ]
     ),
-    st.sampled_from("--version -- - f/a bash casino.example http://a/b --list-names".split()),
+    st.sampled_from(["--version", "--", "-", "f/a", "bash", "casino.example", "http://a/b", "--list-names"]),
     st.text(max_size=8),
 )
 
