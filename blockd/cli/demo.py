@@ -33,6 +33,20 @@ PAGE_PORT = 5080
 ADMIN_PORT = 5953
 READY_S = 30.0
 
+GAMBLING = (
+    "--format",
+    "domains",
+    "--category",
+    "gambling",
+    "--basis",
+    "operator",
+    "--action",
+    "stop_page",
+    "--canary",
+    "canary.casino.example",
+)
+COURT = ("--format", "csv", "--category", "copyright", "--basis", "mandated", "--action", "nxdomain")
+
 CONFIG = """\
 # Made by `blockd demo`: everything on loopback. `blockd init DIR` writes one for a real gateway.
 state_dir = "state"
@@ -84,7 +98,7 @@ blockd is running on loopback. Five things to try in another terminal:
 
 Add a line to {source}, then publish and enforce it:
 
-  {blockd} feed publish {feed} --list gambling --format domains --category gambling --basis operator {source}
+  {blockd} feed publish {feed} --list gambling {options} {source}
   {blockd} lists update --all -c {config}
 
 Everything is in {home}. Ctrl-C stops it.
@@ -107,6 +121,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """The command. Raises Misconfigured or Unavailable with one line to print."""
+    signal.signal(signal.SIGTERM, _end)  # like Ctrl-C: the daemon and the keys do not outlive the demo
     with ExitStack() as stack:
         home = _home(args.dir, stack)
         upstream = stack.enter_context(DemoUpstream())
@@ -118,6 +133,10 @@ def run(args: argparse.Namespace) -> int:
         demo.start()
         print(demo.things_to_try(), flush=True)
         return demo.wait()
+
+
+def _end(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _home(wanted: Path | None, stack: ExitStack) -> Path:
@@ -197,26 +216,13 @@ class Demo:
 
     def publish(self, name: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Publish the list's file as it is now, signed with every key in the folder."""
-        how = {
-            "gambling": (
-                "--format",
-                "domains",
-                "--category",
-                "gambling",
-                "--basis",
-                "operator",
-                "--action",
-                "stop_page",
-                "--canary",
-                "canary.casino.example",
-                self.source,
-            ),
-            "court": ("--format", "csv", "--category", "copyright", "--basis", "mandated", "--action", "nxdomain", self.home / "court.csv"),
-        }
-        return self.blockd("feed", "publish", self.feed, "--list", name, *how[name], "--json", check=check)
+        options, file = (GAMBLING, self.source) if name == "gambling" else (COURT, self.home / "court.csv")
+        return self.blockd("feed", "publish", self.feed, "--list", name, *options, file, "--json", check=check)
 
     def start(self) -> None:
         """Run the daemon and wait until it is ready."""
+        if self.ready():
+            raise Unavailable(f"port {ADMIN_PORT} is in use: another demo runs here; stop it first")
         with (self.home / "blockd.log").open("ab") as log:
             self._daemon = subprocess.Popen(  # noqa: S603 -- our own program
                 [sys.executable, "-m", "blockd", "run", "-c", str(self.config)], stdout=log, stderr=log
@@ -225,13 +231,13 @@ class Demo:
         while time.monotonic() < end:
             if self._daemon.poll() is not None:
                 raise Unavailable(f"the daemon ended: {self.log().strip()}")
-            if self.ready():
+            if self.ready() and self._daemon.poll() is None:
                 return
             time.sleep(0.1)
         raise Unavailable(f"the daemon was not ready after {READY_S:.0f} s: {self.log().strip()}")
 
     def ready(self) -> bool:
-        """What /readyz says."""
+        """Whether /readyz says so."""
         try:
             return http_get(self.admin, "/readyz").status == 200
         except Unavailable:
@@ -246,7 +252,7 @@ class Demo:
         """The text that the demo greets with."""
         values: Mapping[str, object] = {
             "dns": DNS_PORT, "page": PAGE_PORT, "admin": ADMIN_PORT, "home": self.home, "feed": self.feed, "config": self.config, "source": self.source,
-            "blockd": _program(), "allowed": "www.allowed.example", "blocked": "casino.example",
+            "blockd": _program(), "allowed": "www.allowed.example", "blocked": "casino.example", "options": " ".join(GAMBLING),
         }  # fmt: skip
         return TRY.format_map(values)
 
