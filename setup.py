@@ -2,7 +2,6 @@
 
 import os
 from glob import glob
-
 from pathlib import Path
 
 from setuptools import Extension, setup

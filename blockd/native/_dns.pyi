@@ -5,7 +5,7 @@ network; they give an answer, an `Ask`, a reason word, or silence.
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final, Literal, final
 
 from typing_extensions import Buffer
 
@@ -59,11 +59,13 @@ class Core:
         3 nodata, 4 refused, 5 drop. `index`: uint32 verdict number for [set * 2 + is the whole name]; 0xffffffff asks Python.
         Cells are counted from 0 of the slab. Cached answers are checked against the new table before they are used again. The old
         buffer is released. `url_hosts`: one octet a set, not 0 where the mark on hosts of URL entries is in force (a list that is enforced
-        put it there), so that HTTPS and SVCB of such a host are NODATA; None: wherever there is a mark. ValueError leaves all as it was."""
+        put it there), so that HTTPS and SVCB of such a host are NODATA; None: wherever there is a mark. ValueError leaves all as it was.
+        """
 
     def add_verdict(self, verdict: tuple[int, int, int, Sequence[int]], hits: Sequence[tuple[int, bool]] = ()) -> int:
         """For a combination of sets; valid until the next swap. With `hits` (an Ask's, or one of a Reply's) the core answers that combination
-        by itself from now on; it learns up to 4,096 of them."""
+        by itself from now on; it learns up to 4,096 of them.
+        """
 
     def handle(self, packet: Buffer, transport: int, family: int, now_ms: int) -> bytes | Ask | None:
         """One message from a client. family: 4 or 6. None: stay silent."""
@@ -85,7 +87,8 @@ class Core:
 
     def walk_reply(self, ask: Ask, packet: Buffer, id: int) -> Reply | str:
         """Check an upstream's datagram or TCP message under a hop and size budget. A str says why it was refused:
-        "mismatch" (not our ID, question, QR: keep waiting), "malformed"."""
+        "mismatch" (not our ID, question, QR: keep waiting), "malformed".
+        """
 
     def finish(self, ask: Ask, reply: Reply, now_ms: int) -> bytes:
         """Cache `reply` if it may be, and write this client's answer: own ID, case, OPT; truncated to its room with TC."""

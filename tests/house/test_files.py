@@ -46,7 +46,6 @@ ELSEWHERE = {
     "control/service.py": "tests/control/test_line_to_control.py",  # a protocol
     "control/server.py": "tests/system/test_main_job.py",  # wires the parts together: only the whole shows that it does
     "control/state.py": "tests/control/test_showing.py",  # a value
-    "feeds/verified.py": "tests/feeds/test_client.py",  # a value, made by the client alone
     "errors.py": "tests/control/test_logs.py",  # names
     "terms.py": "tests/table/test_rules.py",  # names
 }
