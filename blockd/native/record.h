@@ -80,7 +80,7 @@ static inline int record_next(const uint8_t *message, size_t size, size_t *at, d
 static inline int record_target(const uint8_t *message, const dns_record *r, dns_name *name)
 {
     size_t at = r->rdata;
-    if (r->type == TYPE_SVCB || r->type == TYPE_HTTPS) {
+    if (r->rclass == CLASS_IN && (r->type == TYPE_SVCB || r->type == TYPE_HTTPS)) {
         if (r->end - at < 3)
             return -1;
         at += 2;

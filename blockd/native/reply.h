@@ -141,24 +141,28 @@ static inline int reply_octets(reply_walk *r, size_t n)
 }
 
 /* How RDATA is made: a digit pair is so many octets, `n` a name that may be compressed, `e` one that is written out, `s` a character
- * string, `*` what is left, copied. A and AAAA have that form in class IN alone. */
+ * string, `*` what is left, copied. Some types have their form in class IN alone. */
 static inline const char *reply_form(uint16_t type, uint16_t rclass)
 {
     switch (type) {
-    case 1: return rclass == CLASS_IN ? "04" : "*";                    /* A */
-    case 28: return rclass == CLASS_IN ? "16" : "*";                   /* AAAA */
     case 2: case 3: case 4: case 5: case 7: case 8: case 9: case 12: return "n"; /* NS MD MF CNAME MB MG MR PTR */
-    case 6: return "nn20";                                             /* SOA */
-    case 14: return "nn";                                              /* MINFO */
-    case 15: return "02n";                                             /* MX */
-    case 17: return "ee";                                              /* RP */
-    case 18: case 21: case 36: return "02e";                           /* AFSDB RT KX */
-    case 24: case 46: return "18e*";                                   /* SIG RRSIG */
-    case 26: return "02ee";                                            /* PX */
-    case 30: case 47: return "e*";                                     /* NXT NSEC */
-    case 33: return "06e";                                             /* SRV */
-    case 35: return "04ssse";                                          /* NAPTR */
-    case 39: return "e";                                               /* DNAME */
+    case 6: return "nn20";            /* SOA */
+    case 14: return "nn";             /* MINFO */
+    case 15: return "02n";            /* MX */
+    case 17: return "ee";             /* RP */
+    case 18: case 21: return "02e";   /* AFSDB RT */
+    case 24: case 46: return "18e*";  /* SIG RRSIG */
+    case 30: case 47: return "e*";    /* NXT NSEC */
+    case 39: return "e";              /* DNAME */
+    default: break;
+    }
+    switch (rclass == CLASS_IN ? type : 0) {
+    case 1: return "04";              /* A */
+    case 26: return "02ee";           /* PX */
+    case 28: return "16";             /* AAAA */
+    case 33: return "06e";            /* SRV */
+    case 35: return "04ssse";         /* NAPTR */
+    case 36: return "02e";            /* KX */
     default: return "*";
     }
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -36,6 +37,17 @@ Verdict = tuple[int, int, int, tuple[int, ...]]
 
 def wire(name: str) -> bytes:
     return b"".join(bytes((len(label),)) + label.encode() for label in name.strip(".").split(".") if label) + b"\0"
+
+
+def raw_query(name: str, qtype: int = 1, identity: int = 0x1234) -> bytes:
+    """RD, one question, no OPT. For tests that ask thousands of times."""
+    return struct.pack(">6H", identity, 0x0100, 1, 0, 0, 0) + wire(name) + struct.pack(">HH", qtype, 1)
+
+
+def raw_answer(query: bytes, ttl_s: int, rdata: bytes, identity: int = 7) -> bytes:
+    """One record of the type that was asked, at the name that was asked."""
+    record = b"\xc0\x0c" + query[-4:] + struct.pack(">IH", ttl_s, len(rdata)) + rdata
+    return struct.pack(">6H", identity, 0x8180, 1, 1, 0, 0) + query[12:] + record
 
 
 @dataclass
