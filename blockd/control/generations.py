@@ -14,7 +14,6 @@ Trust: whoever can write here decides what is blocked. Damage is found (digests)
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from contextlib import suppress
@@ -28,7 +27,7 @@ from blockd.counts.cells import assign
 from blockd.errors import Corrupt
 from blockd.table import build as tables
 from blockd.table.manifest import Manifest, dump_manifest, load_manifest
-from blockd.table.store import CURRENT, MANIFEST_FILE, TABLE_FILE, current_path, fsync_directory, open_live
+from blockd.table.store import CURRENT, MANIFEST_FILE, TABLE_FILE, current_path, fsync_directory, open_live, table_digest
 from blockd.terms import Action, Category, ListName
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ class Generations:
                 durable.write_new(draft / SOURCES_FILE, dump_placements(number, placements.values()))
                 fsync_directory(draft)
             # Crash: a complete draft, which the next start removes all the same.
-            digest = _digest(draft / TABLE_FILE)
+            digest = table_digest(draft)
             with around(self._steps, Step.RENAMED):
                 draft.rename(directory)
                 fsync_directory(self._home)
@@ -141,7 +140,7 @@ class Generations:
             path = built.directory / TABLE_FILE
             tables.check(tables.BuiltTable(path, built.entries, planned), self._key, list(compiled.values())).close()
             self._check_beside(built)
-            return stages.checked(built, _digest(path))
+            return stages.checked(built, table_digest(built.directory))
 
     def _check_beside(self, built: stages.Built) -> None:
         placements = self.placements(built.number)
@@ -162,7 +161,10 @@ class Generations:
         live.table.close()
         if live.number != number:
             raise Corrupt(f"generation {number}: its manifest is that of generation {live.number}")
-        digest = _digest(self.directory(number) / TABLE_FILE)
+        try:
+            digest = table_digest(self.directory(number))
+        except OSError as error:
+            raise Corrupt(f"generation {number}: its table: {error.strerror}") from None
         built = stages.built(number, self.directory(number), placements, frozenset(), entries, table_sha256 or digest)
         return stages.checked(built, digest)
 
@@ -244,8 +246,3 @@ class Generations:
         with suppress(Corrupt):
             return dict(self.cells(self.current()))
         return {}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -67,7 +67,10 @@ class InForce:
         return plan.Situation(self.config, self._recorder.levers, self._runs.expires())
 
     def settle(self, now: Instant) -> None:
-        """After a start, or an error behind the record: take what the record and the disk agree on (control/recovery.py)."""
+        """After a start, or an error behind the record: take what the record and the disk agree on (control/recovery.py).
+
+        OSError: the record has a newer generation, which the disk does not let us make current. What is current is in force.
+        """
         try:
             settled = settle(self._generations, self._recorder, now)
         except (OSError, BlockdError) as error:
@@ -79,6 +82,8 @@ class InForce:
             self.say("generation_damaged", line)
         self.number, self.placements, self._recorded = settled.number, settled.placements, settled.recorded
         self._read_table()
+        if settled.refused:
+            raise settled.refused
 
     def go_live(self, fresh: Mapping[ListName, Candidate], now: Instant) -> bool:
         """Put in force what should be, with these versions. False when that is in force already. Raises as Pipeline.go_live does."""
@@ -177,7 +182,8 @@ class InForce:
 
     def confirm_when_due(self, now: Instant) -> None:
         """Have workers that have not confirmed the generation in force told again, and record it when all have."""
-        if self.number > self._recorder.levers.activated and now >= self._confirm_at and not self._recorder.fault:
+        # Otherwise, not only newer: after a fall back to an older generation workers still answer from the damaged one.
+        if self.number and self.number != self._recorder.levers.activated and now >= self._confirm_at and not self._recorder.fault:
             self._confirm_at = Instant(now + CONFIRM_EVERY_S)
             self._pipeline.confirm(self.number, now)
 

@@ -3,7 +3,8 @@
 =================================================  ====================================================================================
 found                                              done
 =================================================  ====================================================================================
-the record has a newer generation than `current`   read back; whole: made current. Damaged: recorded as abandoned
+the record has a newer generation than `current`   read back; whole: made current. Damaged: recorded as abandoned. The disk refuses:
+                                                   `current` stays in force, and it is tried again
 `current` is whole and recorded                    nothing
 `current` is whole, the record does not have it    it stays (answers go on), and is built again, so that a record of it exists
 `current` is damaged, or no link                   the newest older generation that is recorded and whole is made current
@@ -30,25 +31,32 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Settled:
-    """What is in force. `finished`: it was recorded before, and made current now. `damaged`: lines for the log and the alarm."""
+    """What is in force. `finished`: it was recorded before, and made current now. `damaged`: lines for the log and the alarm.
+
+    `refused`: the record has a newer generation, and the disk does not let it be made current: to be tried again.
+    """
 
     number: int = 0
     placements: Mapping[ListName, Placement] = field(default_factory=dict)
     recorded: bool = True
     finished: bool = False
     damaged: list[str] = field(default_factory=list)
+    refused: OSError | None = None
 
 
 def settle(generations: Generations, recorder: Recorder, now: Instant) -> Settled:
-    """By the table above. OSError: the disk refuses to move `current` or to record."""
+    """By the table above. OSError: the disk refuses to move `current`, and what it points to is damaged."""
     settled = Settled()
     try:
         current = generations.current()
     except Corrupt as error:
         current = 0
         settled.damaged.append(str(error))
-    if recorder.levers.generation > current and _finish(generations, recorder, recorder.levers.generation, settled, now):
-        return settled
+    try:
+        if recorder.levers.generation > current and _finish(generations, recorder, recorder.levers.generation, settled, now):
+            return settled
+    except OSError as error:
+        settled.refused = error  # a full disk must not take away what is in force
     if current and _keep(generations, recorder, current, settled):
         return settled
     digests = recorder.levers.digests

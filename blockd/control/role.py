@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from blockd.audit.store import read_entries
 from blockd.config.load import load
 from blockd.control import channel, hardening, logs
+from blockd.control.levers import Levers
 from blockd.control.line_to_control import LineToControl
 from blockd.counts.store import create_slab
 from blockd.errors import BlockdError, Corrupt, Misconfigured
-from blockd.table.store import load_key, open_current, open_live
+from blockd.table.store import load_key, open_current, open_live, table_digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,6 +80,7 @@ class Role:
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)  # the supervisor's business
         config = load(self._path)
+        self._start(self._alive())  # before the service: what control has to finish after a crash takes its time, and is no silence
         slab = create_slab(config.runtime_dir / "counts", self._name)
         live = newest_good(config.state_dir)
         await self._service.start(config, self._sockets, slab, live)
@@ -85,7 +88,6 @@ class Role:
         line = LineToControl(self._name, config, self._service, live.number if live else 0) if self._name != "control" else None
         if line:
             self._start(line.run())
-        self._start(self._alive())
         channel.send(self._end, {"verb": "ready"})
         await self._stopping.wait()
         await self._end_well(slab)
@@ -151,19 +153,25 @@ class Role:
 
 
 def newest_good(state_dir: Path) -> LiveGeneration | None:
-    """The current generation, or the newest older one that passes its check; None when there is none."""
+    """The current generation, or the newest other one that passes its check and that the audit record has; None when there is none.
+
+    A generation that control has built and not recorded lies beside the others: it may not be answered from, whatever happened to the current one.
+    """
     try:
         return open_current(state_dir)
     except (Corrupt, FileNotFoundError) as error:
         LOG.error("the current generation is not used (%s): the newest good one before it is", logs.where(error))
     try:
         key = load_key(state_dir)
-    except (Corrupt, FileNotFoundError):
+        recorded = Levers.of(read_entries(state_dir / "audit")).digests
+    except (Corrupt, OSError) as error:
+        LOG.error("no older generation can be used: %s", logs.where(error))
         return None
-    folders = [p for p in (state_dir / "generations").glob("*") if p.name.isdigit()]
-    for folder in sorted(folders, key=lambda p: int(p.name), reverse=True):
-        with contextlib.suppress(Corrupt):
-            return open_live(folder, key, verify=True)
+    for number, digest in sorted(recorded.items(), reverse=True):
+        folder = state_dir / "generations" / str(number)
+        with contextlib.suppress(Corrupt, OSError):
+            if table_digest(folder) == digest:
+                return open_live(folder, key, verify=True)
     return None
 
 

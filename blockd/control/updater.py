@@ -100,10 +100,10 @@ class Updater:
         """Every start: finish what the record has, forget the rest, bring what is in force into line with levers and configuration."""
         now = self._now()
         self._generations.forget_drafts()
-        self._in_force.settle(now)
+        self._in_force.attempt(lambda: self._in_force.settle(now))
         for number in self._generations.numbers():
-            if number > self._in_force.number:
-                self._generations.forget(number)  # built, never in force
+            if number > self._in_force.number and number not in self._recorder.levers.digests and not self._recorder.fault:
+                self._generations.forget(number)  # built, never recorded
         self._forget_released()
         self._in_force.attempt(lambda: self._record_start(now))
         self._in_force.attempt(lambda: self._in_force.align(now))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 from typing import TYPE_CHECKING
@@ -100,6 +101,12 @@ def open_live(path: Path, key: bytes, *, verify: bool = False) -> LiveGeneration
     if strangers:
         raise Corrupt(f"generation {path.name}: the table has lists that the manifest does not know")
     return LiveGeneration(manifest.number, table, key, manifest.lists, rules, manifest.cells)
+
+
+def table_digest(path: Path) -> str:
+    """SHA-256 of the table in directory `path`, hex: what the audit record says of a generation. OSError."""
+    with (path / TABLE_FILE).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def current_path(state_dir: Path) -> Path | None:

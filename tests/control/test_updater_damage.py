@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 
 from blockd.audit.record import Event
 from blockd.config.schema import ListPolicy
+from blockd.control.generations import Generations
 from blockd.control.updater import Updater
 from blockd.errors import Corrupt, Unavailable
 from blockd.terms import Instant, ListName, Mode, Result
@@ -167,3 +169,62 @@ def test_more_counters_than_there_is_room_for_hold_that_list_alone(tmp_path, mon
     assert [o.result for o in node.update()] == [Result.APPLIED, Result.APPLIED, Result.HELD]
     assert node.blocks("b.example")
     node.updater.close()
+
+
+def refuses(number):
+    def work(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    return work
+
+
+def test_a_full_disk_at_the_start_takes_nothing_out_of_force(node, monkeypatch):
+    """The record has generation 2, `current` could not be moved to it, and cannot be now: 1 stays, whole; 2 is finished when there is room."""
+    node.feed.publish("a", rows(1))
+    node.start().update()
+    node.feed.publish("a", rows(1, 2))
+    with monkeypatch.context() as full:
+        full.setattr(Generations, "activate", refuses(errno.ENOSPC))
+        node.update()
+        node.restart()
+        assert node.blocks("n1.example")
+        assert not node.blocks("n2.example")
+        assert node.state.table.generation == 1
+        assert "disk" in node.alarms()
+        node.clock.now += 61
+        node.updater.tick()
+        assert "disk" in node.alarms()
+    node.clock.now += 61
+    node.updater.tick()
+    assert node.blocks("n2.example")
+    assert node.alarms() == []
+    assert node.told[-1] == 2
+
+
+def test_a_disk_that_fails_to_read_costs_no_generation(node, monkeypatch):
+    node.feed.publish("a", rows(1))
+    node.start().update()
+    with monkeypatch.context() as failing:
+        failing.setattr("blockd.control.generations.table_digest", refuses(errno.EIO))
+        node.restart()
+        assert "generation_damaged" in node.alarms()
+    assert node.blocks("n1.example")
+
+
+def test_workers_leave_a_damaged_generation_with_control(node):
+    """They have mapped generation 2 and cannot know that it is damaged: they are told to answer from 1 again, and the record says so."""
+    for last in (1, 2):
+        node.feed.publish("a", rows(*range(1, last + 1)))
+        (node.updater or node.start().updater).update()
+    path = node.config.state_dir / "generations" / "2" / "table.blkt"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    node.told.clear()
+    node.restart()
+    node.updater.tick()
+    assert node.told == [1]
+    assert node.updater._recorder.levers.activated == 1
+    node.clock.now += 11
+    node.updater.tick()
+    assert node.told == [1]
