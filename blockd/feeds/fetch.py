@@ -183,7 +183,7 @@ class Fetcher(FetcherInterface):
         kept: list[bytes] | None = [] if etag else None
         size = 0
         try:
-            for block in response.stream(BLOCK_OCTETS):
+            while block := response.read1(BLOCK_OCTETS):  # what has come, at most so much: a slow server must not hide behind a full block
                 self._in_time()
                 size += len(block)
                 if kept is not None:
