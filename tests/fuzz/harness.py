@@ -185,7 +185,7 @@ def _fails(target: Target, data: bytes, kind: type[BaseException]) -> bool:
         target(data)
     except kind:
         return True
-    except Exception:  # noqa: BLE001 - another failure is another finding, not this one made smaller
+    except Exception:
         return False
     return False
 
@@ -247,7 +247,7 @@ def run(
         start = time.thread_time()
         try:
             behaviour = target(data)
-        except Exception as error:  # noqa: BLE001 - whatever leaves the target is the finding
+        except Exception as error:
             traceback.print_exc()
             _save(name, _minimise(target, data, type(error)), f"{type(error).__name__} at input {count}, seed {seed}", saved)
             return 1

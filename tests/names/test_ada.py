@@ -1,6 +1,6 @@
 """The two functions on top of ada-url are total and never hand over more than a host."""
 
-# ruff: noqa: RUF001 - characters that look like others are what is tested
+
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Names: every reading of text, every limit at its edge, and the properties that matching rests on."""
 
-# ruff: noqa: RUF001 - characters that look like others are what is tested
+
 
 from __future__ import annotations
 

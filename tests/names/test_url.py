@@ -1,6 +1,6 @@
 """URLs: each spelling by which a listed URL gets past a filter, and each pair that must stay apart."""
 
-# ruff: noqa: RUF001 - characters that look like others are what is tested
+
 
 from __future__ import annotations
 
