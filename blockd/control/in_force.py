@@ -183,7 +183,8 @@ class InForce:
     def confirm_when_due(self, now: Instant) -> None:
         """Have workers that have not confirmed the generation in force told again, and record it when all have."""
         # Otherwise, not only newer: after a fall back to an older generation workers still answer from the damaged one.
-        if self.number and self.number != self._recorder.levers.activated and now >= self._confirm_at and not self._recorder.fault:
+        late = self.number and self.number != self._recorder.levers.activated and not self._recorder.fault
+        if late and not self._confirm_at - CONFIRM_EVERY_S <= now < self._confirm_at:  # before that: the clock was put back
             self._confirm_at = Instant(now + CONFIRM_EVERY_S)
             self._pipeline.confirm(self.number, now)
 

@@ -52,8 +52,8 @@ class Schedule:
         return cls(feeds)
 
     def due(self, now: Instant) -> tuple[str, ...]:
-        """The feeds to ask now."""
-        return tuple(name for name, feed in self.feeds.items() if feed.at <= now)
+        """The feeds to ask now. One that is further off than its interval was set by a clock that has been put back since."""
+        return tuple(name for name, feed in self.feeds.items() if feed.at <= now or feed.at - now > feed.every_s * (1 + JITTER_SHARE) + 1)
 
     def next_due(self) -> Instant:
         """When the first one is due."""

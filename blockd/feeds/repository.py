@@ -18,6 +18,7 @@ replaces the old one. Whoever crashes in between and calls it again finishes the
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
@@ -370,11 +371,14 @@ def check_live(state: State, previous_root: Metadata[Root] | None = None) -> Non
             raise Corrupt(f"the repository's live {role} metadata does not verify: restore metadata/ from a backup")
 
 
+_SHA256 = re.compile(r"[0-9a-f]{64}").fullmatch
+
+
 def list_target(metadata: Metadata[Targets], name: str) -> tuple[TargetFile, ListMeta]:
     """Return the one target of a list's role and what is signed about it. Refused("shape") when there is not just one, at LIST/FILE."""
     found = list(metadata.signed.targets.values())
     if len(found) != 1 or metadata.signed.delegations is not None or not roles.is_target_path(found[0].path, name):
         raise Refused("shape", f"the role of list {name} must hold one target, {name}/FILE, and no delegation")
-    if set(found[0].hashes) != {"sha256"}:
+    if set(found[0].hashes) != {"sha256"} or _SHA256(found[0].hashes["sha256"]) is None:  # it names the file on a gateway's disk
         raise Refused("shape", f"the target of list {name} must carry a SHA-256 hash and no other")
     return found[0], roles.from_custom(found[0].custom)

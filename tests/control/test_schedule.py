@@ -53,3 +53,12 @@ def test_a_feed_that_left_meanwhile():
     schedule = Schedule.of({})
     assert schedule.after("gone", ok=True, now=NOW, dice=0.0) == schedule
     assert schedule.next_due() == float("inf")
+
+
+def test_a_clock_that_is_put_back_silences_no_feed():
+    """A machine that woke up in 2036 and was set right after its first look."""
+    schedule = Schedule.of({"hotline": 600.0}).after("hotline", ok=True, now=Instant(2.1e9), dice=0.999)
+    assert schedule.due(Instant(2.1e9 + 1)) == ()
+    assert schedule.due(Instant(1.8e9)) == ("hotline",)
+    schedule = schedule.after("hotline", ok=True, now=Instant(1.8e9), dice=0.999)
+    assert schedule.due(Instant(1.8e9)) == ()

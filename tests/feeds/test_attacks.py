@@ -278,7 +278,10 @@ def test_indefinite_freeze_ends_with_the_timestamp(sim, subscription):
     assert "timestamp" in str(refuses(subscription, sim, "expired"))
 
 
-@pytest.mark.parametrize(("role", "life_s"), [("snapshot", roles.SNAPSHOT_LIFE_S), ("gambling", roles.LIST_LIFE_S), ("targets", roles.TARGETS_LIFE_S), ("root", roles.ROOT_LIFE_S)])
+@pytest.mark.parametrize(
+    ("role", "life_s"),
+    [("snapshot", roles.SNAPSHOT_LIFE_S), ("gambling", roles.LIST_LIFE_S), ("targets", roles.TARGETS_LIFE_S), ("root", roles.ROOT_LIFE_S)],
+)
 def test_indefinite_freeze_of_any_role_ends(sim, subscription, role, life_s):
     sim.now += life_s + 1
     for name in ("timestamp", "snapshot", "gambling", "targets", "root"):
@@ -320,7 +323,10 @@ class Endless:
             yield bytes(65536)
 
 
-@pytest.mark.parametrize("part", ["metadata/2.root.json", "metadata/timestamp.json", "metadata/2.snapshot.json", "metadata/2.targets.json", "metadata/1.gambling.json"])
+@pytest.mark.parametrize(
+    "part",
+    ["metadata/2.root.json", "metadata/timestamp.json", "metadata/2.snapshot.json", "metadata/2.targets.json", "metadata/1.gambling.json"],
+)
 def test_endless_data_as_metadata(sim, tmp_path, monkeypatch, part):
     endless = Endless()
     subscription = sim.subscribe(tmp_path)
@@ -446,7 +452,10 @@ def test_malicious_mirror_serves_another_publishers_feed(sim, subscription):
 
 
 @pytest.mark.parametrize("part", ["metadata/timestamp.json", "metadata/3.snapshot.json", "metadata/1.gambling.json"])
-@pytest.mark.parametrize("garbage", [b"", b"{}", b"[]", b"\x00", b"<html>it works</html>", b'{"signed":{},"signatures":[]}', b'{"signed":1,"signatures":2}', b"[" * 20000])
+@pytest.mark.parametrize(
+    "garbage",
+    [b"", b"{}", b"[]", b"\x00", b"<html>it works</html>", b'{"signed":{},"signatures":[]}', b'{"signed":1,"signatures":2}', b"[" * 20000],
+)
 def test_malicious_mirror_serves_garbage(sim, tmp_path, part, garbage):
     sim.publish("gambling", GOOD + b"x.example\n") if "snapshot" in part else None
     assert part in sim.files
@@ -513,3 +522,15 @@ def test_the_simulator_serves_what_the_client_takes(sim, subscription):
     assert subscription.refresh(sim.now)
     assert subscription.download("gambling").version == 2
     assert isinstance(Metadata.from_bytes(sim.files["metadata/2.gambling.json"]).signed, Targets)
+
+
+@pytest.mark.parametrize("digest", ["../../../../planted/x", "/dev/zero", "A" * 64, "", "0" * 63])
+def test_a_digest_that_is_a_path(subscription, sim, tmp_path, digest):
+    """The digest names the file on the gateway's disk: signed or not, it leads nowhere else."""
+    target = evil_target()
+    target.hashes["sha256"] = digest
+    repository.stage_list(sim.state, "gambling", target, sim.now)
+    sim.go_live()
+    before = sorted(tmp_path.rglob("*"))
+    refuses(subscription, sim, "shape")
+    assert [p for p in sorted(tmp_path.rglob("*")) if p not in before and "metadata" not in p.parts] == []
