@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from blockd.admin.client import call
 from blockd.cli import show
-from blockd.cli.parser import EXIT_DONE, EXIT_NO, EXIT_USAGE, add_config, add_json, did_you_mean, one_line, print_json, read_config, say
-from blockd.cli.status import ANSWER_S, lists, socket_of
+from blockd.cli.daemon import control_socket
+from blockd.cli.parser import EXIT_DONE, EXIT_NO, EXIT_USAGE, add_config, add_json, did_you_mean, one_line, print_json, say
+from blockd.cli.status import ANSWER_S, lists
 from blockd.config.values import BadValue, duration
 from blockd.errors import Refused
 
@@ -103,7 +104,7 @@ def span(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Pull the lever and say what came of it."""
-    socket = socket_of(read_config(args))
+    socket = control_socket(args)
     try:
         if args.verb == "show":
             return _show(args, call(socket, "status", ANSWER_S)["lists"])
@@ -148,6 +149,8 @@ def _tell(args: argparse.Namespace, outcomes: Sequence[Mapping[str, Any]]) -> in
 def _next(outcome: Mapping[str, Any]) -> str:
     """Say what to do about it, where the daemon has not said so."""
     if "blockd lists" in outcome["detail"]:
+        return ""
+    if "last good version stays" in outcome["detail"]:
         return ""
     if outcome["result"] in {"held", "change_cap"}:
         return f". After a look at it: blockd lists approve {outcome['list']} --reason TEXT"

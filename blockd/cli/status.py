@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from blockd.admin.client import call
 from blockd.cli import show
-from blockd.cli.parser import EXIT_DONE, add_config, add_json, one_line, print_json, read_config
+from blockd.cli.daemon import control_socket
+from blockd.cli.parser import EXIT_DONE, add_config, add_json, one_line, print_json
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from blockd.cli.parser import Subparsers
-    from blockd.config.schema import Config
 
 ANSWER_S = 10.0
 
@@ -46,14 +45,9 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.set_defaults(run=run)
 
 
-def socket_of(config: Config) -> Path:
-    """Where the control socket is."""
-    return config.admin.socket or config.runtime_dir / "admin.sock"
-
-
 def run(args: argparse.Namespace) -> int:
     """Ask and show. Raises Unavailable when the daemon does not answer."""
-    status = call(socket_of(read_config(args)), "status", ANSWER_S)
+    status = call(control_socket(args), "status", ANSWER_S)
     if args.json:
         print_json(status)
     else:
@@ -81,6 +75,13 @@ def report(status: Mapping[str, Any], now: float) -> Iterator[str]:
     yield f"record {one_line(audit['origin'] or '(no origin)')}: {audit['size']} entries, root {one_line(audit['root'][:16] or 'none yet')}"
 
 
+def _state(row: Mapping[str, Any]) -> str:
+    """A list that is switched off for a time says so; what a person must know is in capitals."""
+    if row["state"] == "held":
+        return "KILLED" if row["mode"] == "off" else "HELD"
+    return str(row["state"])
+
+
 def lists(rows: list[dict[str, Any]], now: float) -> list[str]:
     """Lay out the lists."""
     if not rows:
@@ -92,7 +93,7 @@ def lists(rows: list[dict[str, Any]], now: float) -> list[str]:
             (
                 row["name"],
                 row["mode"],
-                row["state"] if row["state"] != "held" else "HELD",
+                _state(row),
                 str(row["version"] or "-"),
                 f"{row['entries']:,}",
                 f"{sum(row['rejected'].values()):,}",
