@@ -64,6 +64,7 @@ class AuditLog:
             raise Unavailable("another process writes the audit record: stop it first") from None
         try:
             frontier = _replay(folder, fd)
+            _fsync_names(folder)  # a file that was made just now must not be lost with its first entries
         except BaseException:
             os.close(fd)
             raise
@@ -166,6 +167,14 @@ def _replay(folder: Path, fd: int) -> Frontier:
     os.ftruncate(fd, good)
     os.fsync(fd)
     return frontier
+
+
+def _fsync_names(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _whole(line: bytes) -> bool:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("blockd.control")
 
 TICK_S = 1.0
+BUG = 70  # EX_SOFTWARE of sysexits.h: our own fault
 COLLECT_EVERY_S = 10.0
 TELL_S = 60.0
 REASON_MAX_CHARS = 1000
@@ -92,6 +93,8 @@ class Control:
         )
         await self._socket.listen(config)
         self._tasks = [asyncio.create_task(self._run_schedule(), name="schedule"), asyncio.create_task(self._collect(), name="collect")]
+        for task in self._tasks:
+            task.add_done_callback(_end_on_bug)
 
     async def apply(self, live: LiveGeneration) -> None:
         """Control tells others; nobody tells it."""
@@ -225,6 +228,13 @@ class Control:
                 return item.name
         known = ", ".join(str(item.name) for item in self._config.lists) or "none"
         raise Refused("usage", f"there is no such list in the configuration; there are: {known}")
+
+
+def _end_on_bug(task: asyncio.Task[None]) -> None:
+    """Without its schedule control would look alive and do nothing: it ends, and is started again."""
+    if not task.cancelled() and task.exception():
+        LOG.critical("control ends, a part of it failed: %s", logs.where(task.exception()))
+        os._exit(BUG)
 
 
 def _answer(outcomes: Sequence[Outcome]) -> dict[str, Any]:

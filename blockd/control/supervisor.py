@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blockd.config.load import load
-from blockd.control import channel, hardening, logs, notify
+from blockd.control import channel, hardening, logs, notify, preflight
 from blockd.control.sockets import bind_missing, wanted
 from blockd.errors import BlockdError, Misconfigured, Unavailable
 
@@ -75,8 +75,10 @@ class Supervisor:
         hardening.no_dumps()
         hardening.raise_file_limit()
         hardening.prepare_folders((config.state_dir, config.runtime_dir), config.run.user)
+        self._place = preflight.lock_roles(config.runtime_dir, self._roles)
         self._bind(config)
         hardening.drop_to(config.run.user)
+        preflight.check_key(config.state_dir)
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(logs.loop_exception_handler)
         reload_asked = asyncio.Event()

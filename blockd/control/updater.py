@@ -29,6 +29,7 @@ from blockd.control.feed_client import SubscribedFeed
 from blockd.control.generations import Generations
 from blockd.control.in_force import InForce
 from blockd.control.judge import ADMITTED
+from blockd.control.node_key import node_name
 from blockd.control.outcomes import Outcome
 from blockd.control.pipeline import NO_WORKERS, BrokenList, Pipeline
 from blockd.control.recorder import Recorder
@@ -302,7 +303,8 @@ class Updater:
         if self._recorder.fault:
             self._in_force.say("record_damaged", f"no update can go live: {self._recorder.fault}")
         force, recorder = self._in_force, self._recorder
-        origin = self._config.audit.origin.replace("{year}", f"{datetime.fromtimestamp(now, UTC):%Y}")
+        origin = self._config.audit.origin or f"{node_name(self._config)}/{{year}}"
+        origin = origin.replace("{year}", f"{datetime.fromtimestamp(now, UTC):%Y}")
         shown = Shown(
             force.situation(),
             force.placements,
