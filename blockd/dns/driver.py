@@ -228,7 +228,7 @@ class Job:
         self.route = route
         self.forward = Forward(route.upstreams.order(), now)
         self.waiters: list[tuple[Ask, Deliver, int]] = []
-        self.replies: dict[int, Reply] = {}
+        self.replies: dict[int, tuple[Reply, int]] = {}  # each with the epoch of its walk: its hits mean nothing in another
         self._cancels: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -243,7 +243,7 @@ class Job:
                 self.route.upstreams.silent(upstream, self.driver.now_ms())
                 self.route.upstreams.count(upstream, "timeout")
             elif isinstance(action, Finish):
-                self._finish(self.replies[action.attempt], failed=action.failed)
+                self._finish(*self.replies[action.attempt], failed=action.failed)
                 return
             else:
                 self._fail(action)
@@ -268,14 +268,15 @@ class Job:
             cancel()
         self.driver.close_job(self)
 
-    def _finish(self, reply: Reply, *, failed: bool) -> None:
-        """Answer everybody from this reply."""
+    def _finish(self, reply: Reply, walked: int, *, failed: bool) -> None:
+        """Answer everybody from this reply. Only a failure can be from before a swap: others are taken as they come."""
         self._close()
         driver, core, now = self.driver, self.driver.core, self.driver.now_ms()
         if failed:
             driver.counts["failed"] += 1
             core.remember_failure(self.ask, now)
-        blocked, notes = driver.rule_targets(reply)
+        current = walked == driver.epoch
+        blocked, notes = driver.rule_targets(reply) if current else (None, [])
         for ask, deliver, epoch in self.waiters:
             number = driver.now_blocked(ask, epoch)
             number = blocked if number is None else number
@@ -284,7 +285,7 @@ class Job:
                 continue
             for note in notes:
                 core.note(note)
-            if failed and reply.rcode != SERVFAIL:  # a refusal was meant for us, not for our client
+            if not current or (failed and reply.rcode != SERVFAIL):  # a refusal was meant for us, not for our client
                 deliver(core.failure(ask, SERVFAIL, EDE_NO_REACHABLE_AUTHORITY, now))
             else:
                 deliver(core.finish(ask, reply, now))
@@ -331,7 +332,7 @@ class Attempt:
             outcome, result = Outcome.FAILURE, "error" if reply.rcode == SERVFAIL else "refused"
         else:
             outcome, result = Outcome.ANSWER, "ok"
-        job.replies[self._number] = reply
+        job.replies[self._number] = reply, job.driver.epoch
         self._end(outcome, result)
         return True
 

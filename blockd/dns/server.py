@@ -160,6 +160,8 @@ class Resolver:
         why_not = ""
         if self._state != "ready":
             why_not = f"the resolver is {self._state}"
+        elif len(self._doors) < len(dict(settings.door_keys(self._config))):
+            why_not = "a listener of the configuration is not open: restart blockd"
         elif not upstreams.configured:
             why_not = "no upstream is configured: set dns.upstreams"
         elif not upstreams.any_up:

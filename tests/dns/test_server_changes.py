@@ -84,6 +84,29 @@ def test_a_question_that_was_polled_before_a_swap_is_decided_by_the_new_table(up
         assert ede(dns.message.from_wire(answers[0])) == [15]
 
 
+def test_a_kept_failure_from_before_a_swap_is_a_plain_failure(tmp_path):
+    gate = Gate()
+
+    def failing(query):
+        yield query.reply(f"{query.name} 60 CNAME x.example.", rcode="SERVFAIL")
+
+    def waiting(query):
+        yield gate
+        yield query.reply(rcode="REFUSED")
+
+    first = generation(tmp_path, 1, listed("f/own", ["x.example"]), listed("f/more", ["y.example", ("x.example", Kind.EXACT)]))
+    second = generation(tmp_path, 2, listed("f/own", ["z.example"]))
+    with Upstream(failing) as one, Upstream(waiting) as two, Running(configured(one.port, two.port, lists=["f/own", "f/more"]), first) as r:
+        answers = []
+        asking = threading.Thread(target=lambda: answers.append(r.ask("a.good.example")))
+        asking.start()
+        gate.wait_reached()
+        r.apply(second)
+        gate.open()
+        asking.join()
+        assert answers[0].rcode() == SERVFAIL
+
+
 def test_an_excepted_name_is_answered_from_the_cache(up, tmp_path):
     live = generation(tmp_path, 1, listed("f/own", ["b.example", ("ok.b.example", Kind.ALLOW_SUBTREE)]))
     with Running(configured(up.port, lists=["f/own"]), live) as r:
@@ -240,6 +263,16 @@ def test_drain_answers_what_is_under_way_and_what_the_kernel_holds(live):
         assert results == [[ADDRESS]] * 2
         assert not r.health().ready
         r.slab.close()  # nothing holds the counters any more
+
+
+def test_a_listener_that_was_not_handed_over_is_told(up, live):
+    config = configured(up.port)
+    with Running(config, live) as r:
+        assert r.health().ready
+        r.reload(listen=(*config.dns.listen, Endpoint("127.0.0.8", 0)))
+        assert "listener" in r.health().why_not
+        r.reload(listen=config.dns.listen)
+        assert r.health().ready
 
 
 def test_the_stop_page_without_addresses_is_nxdomain(up, tmp_path):
