@@ -8,6 +8,7 @@ import os
 import pwd
 import resource
 import signal
+import stat
 from typing import TYPE_CHECKING
 
 from blockd.errors import Misconfigured, Unavailable
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+
+OURS = frozenset({
+    "feeds", "generations", "lists", "held", "audit", "counts", "control", "current", "table.key", "node.pem", "roles.sock", "admin.sock", "lost+found",
+})  # fmt: skip
+"""What blockd keeps in its two directories: a folder that holds anything else is not taken over."""
 
 
 def no_dumps() -> None:
@@ -47,12 +53,15 @@ def raise_file_limit() -> None:
 
 
 def prepare_folders(folders: Iterable[Path], user: str) -> None:
-    """Make the state and runtime directories, and give them to the user that blockd will run as."""
+    """Make the state and runtime directories; as root, give them and what is in them to the user that blockd will run as.
+
+    Unavailable: one cannot be made or written, or is of somebody else and holds other things than blockd's (``runtime_dir = "/run"``).
+    """
     account = _account(user) if user else None
     for folder in folders:
         try:
             folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-            if account and os.geteuid() == 0 and folder.stat().st_uid != account.pw_uid:
+            if account and os.geteuid() == 0:
                 _give(folder, account)
         except OSError as error:
             raise Unavailable(f"{folder}: {error.strerror}; make it, and let the user of blockd write there") from None
@@ -61,9 +70,22 @@ def prepare_folders(folders: Iterable[Path], user: str) -> None:
 
 
 def _give(folder: Path, account: pwd.struct_passwd) -> None:
-    os.chown(folder, account.pw_uid, account.pw_gid)
-    for path in folder.rglob("*"):
-        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+    """Walked by descriptors, links not followed: whoever may write there could put a link to another file in our way."""
+    if folder.stat().st_uid != account.pw_uid and not all(map(_is_ours, os.listdir(folder))):  # noqa: PTH208 -- names, not paths
+        raise Unavailable(
+            f"{folder} holds other things than blockd's, and is not {account.pw_name}'s: name a folder of blockd's own, or chown it yourself"
+        )
+    for _, folders, files, fd in os.fwalk(folder.resolve()):
+        if os.fstat(fd).st_uid != account.pw_uid:
+            os.fchown(fd, account.pw_uid, account.pw_gid)
+        for name in (*folders, *files):
+            there = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            if there.st_uid != account.pw_uid and (there.st_nlink == 1 or not stat.S_ISREG(there.st_mode)):
+                os.chown(name, account.pw_uid, account.pw_gid, dir_fd=fd, follow_symlinks=False)
+
+
+def _is_ours(name: str) -> bool:
+    return name in OURS or name.startswith(".") or name.endswith(".lock")
 
 
 def drop_to(user: str) -> None:

@@ -73,9 +73,10 @@ def _make(path: Path) -> None:
             file.write(keys.to_pem(keys.generate(), None))
             file.flush()
             os.fsync(fd)
-        owner = path.parent.stat()
-        if os.geteuid() == 0 and owner.st_uid != 0:
-            os.chown(draft, owner.st_uid, owner.st_gid)  # the command may run as root, the daemon as its user
+            owner = path.parent.stat()
+            if os.geteuid() == 0 and owner.st_uid != 0:
+                # The command may run as root, the daemon as its user. By descriptor: that user could put a link in the name's place.
+                os.fchown(fd, owner.st_uid, owner.st_gid)
         os.link(draft, path)
     except FileExistsError:
         pass

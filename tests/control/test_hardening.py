@@ -42,6 +42,45 @@ def test_folders_are_made_for_the_user(tmp_path):
         assert folder.stat().st_uid == pwd.getpwnam("nobody").pw_uid
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("top", [0, pwd.getpwnam("nobody").pw_uid])
+def test_what_root_left_there_is_the_users_too(tmp_path, top):
+    """`blockd run` as root once, or a backup that root put back: the user could not open its own record."""
+    state = tmp_path / "state"
+    (state / "audit").mkdir(parents=True)
+    (state / "audit" / "entries.jsonl").write_text("")
+    (state / "current").symlink_to("generations/1")
+    os.chown(state, top, top)
+    hardening.prepare_folders([state], "nobody")
+    uid = pwd.getpwnam("nobody").pw_uid
+    assert {p.lstat().st_uid for p in (state, *state.rglob("*"))} == {uid}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_folder_of_others_is_not_given_away(tmp_path):
+    """runtime_dir = "/run" must not make blockd's user the owner of all that lies in /run."""
+    (tmp_path / "other.service").mkdir()
+    (tmp_path / "other.service" / "secret").write_text("")
+    with pytest.raises(Unavailable, match="other things than blockd's"):
+        hardening.prepare_folders([tmp_path], "nobody")
+    assert (tmp_path / "other.service" / "secret").stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_links_in_a_folder_lead_root_nowhere(tmp_path):
+    """Someone who may write into the state directory hopes that root gives them another file."""
+    state, target = tmp_path / "state", tmp_path / "shadow"
+    target.write_text("")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "inside").write_text("")
+    state.mkdir()
+    (state / "table.key").symlink_to(target)
+    (state / "audit").symlink_to(tmp_path / "folder")
+    os.link(target, state / "node.pem")
+    hardening.prepare_folders([state], "nobody")
+    assert [p.stat().st_uid for p in (target, tmp_path / "folder", tmp_path / "folder" / "inside")] == [0, 0, 0]
+
+
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable, match="make it"):

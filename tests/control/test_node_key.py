@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from blockd.audit import note
 from blockd.config.schema import Audit, Config
 from blockd.control.node_key import FILE, NodeKey, node_name
-from blockd.errors import Corrupt
+from blockd.errors import Corrupt, Unavailable
 from tests.audit.test_note import verifier
 
 
@@ -36,3 +38,25 @@ def test_a_damaged_key_is_not_replaced(tmp_path):
     with pytest.raises(Corrupt, match="restore it"):
         NodeKey.load(config(tmp_path))
     assert (tmp_path / FILE).read_text() == "no key"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_link_in_the_place_of_the_draft_gives_no_file_away(tmp_path, monkeypatch):
+    """The daemon's user sees root make the key, and puts a link to another file under its draft's name."""
+    uid = pwd.getpwnam("nobody").pw_uid
+    state, target = tmp_path / "state", tmp_path / "shadow"
+    state.mkdir()
+    os.chown(state, uid, uid)
+    target.write_text("")
+    sync = os.fsync
+
+    def exchange(fd):
+        sync(fd)
+        for draft in state.glob(".node.pem.*"):
+            draft.unlink()
+            draft.symlink_to(target)
+
+    monkeypatch.setattr("blockd.control.node_key.os.fsync", exchange)
+    with pytest.raises((Corrupt, Unavailable)):
+        NodeKey.load(config(state))
+    assert target.stat().st_uid == 0
