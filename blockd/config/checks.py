@@ -34,6 +34,10 @@ class Finding:
     about: tuple[Path, ...] = ()
 
 
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+"""Where a feed may be fetched without TLS."""
+
+
 def cross_check(config: Config) -> Iterator[Finding]:
     """Find every fault and warning of a configuration whose single values are right."""
     yield from _listeners(config)
@@ -99,6 +103,11 @@ def _open_resolver(config: Config) -> Iterator[Finding]:
         yield Finding(("dns", "allow_from"), "is empty: every query is refused", fatal=False)
 
 
+def _host(url: str) -> str:
+    authority = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    return authority.partition("]")[0].lstrip("[") if authority.startswith("[") else authority.partition(":")[0]
+
+
 def _feeds(config: Config) -> Iterator[Finding]:
     first: dict[str, int] = {}
     used = {item.name.partition("/")[0] for item in config.lists}
@@ -114,6 +123,8 @@ def _feeds(config: Config) -> Iterator[Finding]:
             yield Finding((*path, there), f"needs {missing} too")
         if feed.token_file and not feed.url.startswith("https:"):
             yield Finding((*path, "token_file"), "a token would travel readable: use an https:// url", about=((*path, "url"),))
+        if feed.url.startswith("http:") and _host(feed.url) not in LOOPBACK:
+            yield Finding((*path, "url"), "plain http is fetched on loopback only, since it shows who fetches what: use https://")
         if feed.name and feed.name not in used:
             yield Finding((*path, "name"), f'no list of "{feed.name}" is configured: it is not fetched', fatal=False, about=(("lists",),))
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FILE_MAX_BYTES = 4 << 20
 FILES_MAX = 1000  # in conf.d
 PINNED_ROOT_MAX_BYTES = 512_000
+SECRET = ("client_key", "token_file", "identity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,9 @@ def read(path: Path) -> Source:
     except FileNotFoundError:
         return Source(str(path), b"", f"{path}: no such file: make one with 'blockd init DIR', or name yours with -c FILE")
     except OSError as error:
-        return Source(str(path), b"", f"{path}: {os.strerror(error.errno or 0)}")
+        what = os.strerror(error.errno or 0)
+        hint = f"{what}: name the file in it, {path / 'blockd.toml'}" if path.is_dir() else what
+        return Source(str(path), b"", f"{path}: {hint}")
     if len(data) > FILE_MAX_BYTES:
         return Source(str(path), b"", f"{path}: is larger than {FILE_MAX_BYTES >> 20} MiB")
     return Source(str(path), data)
@@ -68,8 +71,10 @@ def probe(config: Config) -> Iterator[Finding]:
             file: Path | None = getattr(feed, name)
             if file is not None and (why := _unreadable(file)):
                 yield Finding(("feeds", at, name), f"{file}: {why}")
-            elif name == "root" and not _is_object(feed.root):
-                yield Finding(("feeds", at, name), f"{file}: is not TUF metadata (JSON): get the publisher's root.json")
+            elif name == "root" and not _is_root(feed.root):
+                yield Finding(("feeds", at, name), f"{file}: is not TUF root metadata (JSON, _type root): get the publisher's root.json")
+            elif file is not None and name in SECRET and file.stat().st_mode & 0o077:
+                yield Finding(("feeds", at, name), f"{file}: others can read it: chmod 600", fatal=False)
     yield from _accounts(config)
 
 
@@ -82,11 +87,13 @@ def _unreadable(path: Path) -> str:
     return ""
 
 
-def _is_object(path: Path) -> bool:
+def _is_root(path: Path) -> bool:
+    """Whether it says that it is a root; whether its signatures hold is for TUF to say."""
     try:
         with path.open("rb") as file:
-            return isinstance(json.loads(file.read(PINNED_ROOT_MAX_BYTES)), dict)
-    except (OSError, ValueError, RecursionError):
+            said = json.loads(file.read(PINNED_ROOT_MAX_BYTES))
+        return bool(said["signed"]["_type"] == "root")
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, IndexError):
         return False
 
 

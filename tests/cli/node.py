@@ -53,7 +53,7 @@ class Node:
         updater.close()
 
     def write(self, names, extra: str = "") -> None:
-        (self.home / "root.json").write_text("{}")
+        (self.home / "root.json").write_text('{"signed": {"_type": "root"}}')
         lists = "".join(f'[[lists]]\nname = "f/{name}"\nmode = "enforce"\n' for name in names)
         self.config.write_text(
             f'state_dir = "state"\nruntime_dir = "run"\n[dns]\nupstreams = ["udp://198.51.99.53"]\n{extra}\n'

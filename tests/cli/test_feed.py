@@ -52,10 +52,20 @@ def test_the_way_of_the_contract(run):
     out, _ = run("verify", "repo")
     assert "no list is published" in out
     said = run("cosign", "repo", "--key", "away/2.pem", "--json")
-    assert {key: said[key] for key in ("version", "live", "signatures", "threshold")} == {"version": 1, "live": True, "signatures": 2, "threshold": 2}
+    assert {key: said[key] for key in ("version", "live", "signatures", "threshold")} == {
+        "version": 1,
+        "live": True,
+        "signatures": 2,
+        "threshold": 2,
+    }
     assert list(Path("repo/targets/gambling").iterdir())[0].name.endswith(".names.txt")
     listed = run("verify", "repo", "--json")
-    assert (listed["valid"], listed["lists"][0]["list"], listed["lists"][0]["signatures"], listed["lists"][0]["action"]) == (True, "gambling", 2, "stop_page")
+    assert (listed["valid"], listed["lists"][0]["list"], listed["lists"][0]["signatures"], listed["lists"][0]["action"]) == (
+        True,
+        "gambling",
+        2,
+        "stop_page",
+    )
     assert set(run("refresh", "repo", "--json")) == {"timestamp", "snapshot"}
 
 
@@ -119,7 +129,14 @@ def test_used_wrongly(run, words):
 
 
 @pytest.mark.parametrize(
-    "words", [("--canary", "a b", "names.txt"), ("none.txt",), ("--recipient", "age1x", "names.txt"), ("--secret", "names.txt"), ("--authority", "two\nlines", "names.txt")]
+    "words",
+    [
+        ("--canary", "a b", "names.txt"),
+        ("none.txt",),
+        ("--recipient", "age1x", "names.txt"),
+        ("--secret", "names.txt"),
+        ("--authority", "two\nlines", "names.txt"),
+    ],
 )
 def test_publish_used_wrongly(run, words):
     run("init", "repo", "--unencrypted-keys")
@@ -136,9 +153,28 @@ def test_errors_of_the_other_kind(run):
 
 def test_the_order_register_is_signed(run):
     run("init", "repo", "--unencrypted-keys")
-    run(*PUBLISH, "--authority", "Example court", "--reference", "1/2026", "--deadline", "2026-12-01", "--until", "2027-12-01", "--canary", "Casino.example", "names.txt")
+    run(
+        *PUBLISH,
+        "--authority",
+        "Example court",
+        "--reference",
+        "1/2026",
+        "--deadline",
+        "2026-12-01",
+        "--until",
+        "2027-12-01",
+        "--canary",
+        "Casino.example",
+        "names.txt",
+    )
     listed = run("verify", "repo", "--json")["lists"][0]
-    assert [listed[key] for key in ("authority", "reference", "deadline", "until", "canary")] == ["Example court", "1/2026", "2026-12-01", "2027-12-01", "casino.example"]
+    assert [listed[key] for key in ("authority", "reference", "deadline", "until", "canary")] == [
+        "Example court",
+        "1/2026",
+        "2026-12-01",
+        "2027-12-01",
+        "casino.example",
+    ]
 
 
 def test_a_secret_list(run):
@@ -185,5 +221,7 @@ def test_help_of_every_verb(run):
 
 
 def test_the_module_runs_by_itself(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "blockd.cli.feed", "init", str(tmp_path / "r")], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "blockd.cli.feed", "init", str(tmp_path / "r")], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2

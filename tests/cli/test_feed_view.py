@@ -23,7 +23,12 @@ def home(tmp_path, monkeypatch, capsys):
 
 def publish(text="casino.example\n"):
     Path("names.txt").write_text(text, encoding="utf-8")
-    assert feed.main(["publish", "repo", "--list", "gambling", "--format", "domains", "--category", "gambling", "--basis", "operator", "names.txt"]) == 0
+    assert (
+        feed.main(
+            ["publish", "repo", "--list", "gambling", "--format", "domains", "--category", "gambling", "--basis", "operator", "names.txt"]
+        )
+        == 0
+    )
 
 
 def pull(home, *words):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 
@@ -11,7 +12,10 @@ from tests.config.documents import MINIMAL
 FEED = '[[feeds]]\nname = "f"\nurl = "https://f.example"\nroot = "root.json"\n[[lists]]\nname = "f/l"\n'
 
 
-def write(folder, text=MINIMAL + FEED, root='{"signed": {}}'):
+SNAPSHOT = '{"signed": {"_type": "snapshot"}}'
+
+
+def write(folder, text=MINIMAL + FEED, root='{"signed": {"_type": "root"}}'):
     (folder / "blockd.toml").write_text(text)
     if root is not None:
         (folder / "root.json").write_text(root)
@@ -58,10 +62,15 @@ def test_too_many_files_are_a_fault(tmp_path, monkeypatch):
 
 def test_a_folder_in_place_of_a_file(tmp_path):
     (tmp_path / "blockd.toml").mkdir()
-    assert examine(tmp_path / "blockd.toml").faults == (f"{tmp_path}/blockd.toml: Is a directory",)
+    assert examine(tmp_path / "blockd.toml").faults == (
+        f"{tmp_path}/blockd.toml: Is a directory: name the file in it, {tmp_path}/blockd.toml/blockd.toml",
+    )
 
 
-@pytest.mark.parametrize(("root", "says"), [(None, "No such file"), ("<html>", "not TUF metadata"), ("[]", "not TUF metadata")])
+@pytest.mark.parametrize(
+    ("root", "says"),
+    [(None, "No such file"), ("<html>", "not TUF root"), ("[]", "not TUF root"), ('{"signed": {"_type": "snapshot"}}', "not TUF root")],
+)
 def test_a_root_that_is_none(tmp_path, root, says):
     (fault,) = examine(write(tmp_path, root=root)).faults
     assert f"{tmp_path}/blockd.toml:6: feeds[1].root: " in fault
@@ -100,3 +109,23 @@ def test_accounts_that_this_machine_lacks_are_a_warning(tmp_path):
     report = examine(write(tmp_path, text))
     assert report.config
     assert [w.split(": ")[1] for w in report.warnings] == ["run.user", "admin.roles.operator[2]"]
+
+
+def test_a_secret_that_others_can_read_is_a_warning(tmp_path):
+    (tmp_path / "identity").write_text("x")
+    (tmp_path / "identity").chmod(0o644)
+    text = MINIMAL + FEED.replace("[[lists]]", 'identity = "identity"\n[[lists]]')
+    report = examine(write(tmp_path, text))
+    assert report.config
+    assert any("chmod 600" in warning for warning in report.warnings)
+
+
+def test_plain_http_beyond_loopback_is_a_fault(tmp_path):
+    for url, good in [
+        ("http://192.0.2.1/tuf", False),
+        ("http://user@[2001:db8::1]:80/", False),
+        ("http://127.0.0.1:8080/tuf", True),
+        ("http://[::1]/", True),
+    ]:
+        text = re.sub(r'url = "[^"]*"', f'url = "{url}"', MINIMAL + FEED)
+        assert bool(examine(write(tmp_path, text)).config) is good, url

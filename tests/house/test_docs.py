@@ -41,7 +41,7 @@ def test_the_production_configuration_loads(tmp_path):
 
     shutil.copy(ROOT / "deploy" / "config" / "blockd.toml", tmp_path / "blockd.toml")
     (tmp_path / "roots").mkdir()
-    (tmp_path / "roots" / "hotline.json").write_text("{}")
+    (tmp_path / "roots" / "hotline.json").write_text('{"signed": {"_type": "root"}}')
     config = load(tmp_path / "blockd.toml")
     assert [str(entry.name) for entry in config.lists] == ["hotline/domains", "hotline/candidates"]
 
