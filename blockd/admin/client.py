@@ -28,7 +28,9 @@ def call(path: Path, verb: str, timeout_s: float = 3600.0, **arguments: object) 
             s.sendall(json.dumps({"verb": verb, **arguments}).encode() + b"\n")
             line = _line(s)
         except (FileNotFoundError, ConnectionRefusedError):
-            raise Unavailable(f"nothing listens on {path}: blockd does not run, or its control role does not (systemctl status blockd)") from None
+            raise Unavailable(
+                f"nothing listens on {path}: blockd does not run, or its control role does not (systemctl status blockd)"
+            ) from None
         except PermissionError:
             raise Unavailable(f"{path} is not yours to use: run this as root or as a member of blockd's group") from None
         except TimeoutError:

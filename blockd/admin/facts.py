@@ -63,7 +63,7 @@ class RoleFacts:
 
     name: str  # resolver | web | control
     pid: int
-    state: str  # starting | ready | draining | down
+    state: str  # starting | ready | not ready | draining | down
     why_not: str = ""  # one line, when it is not ready
 
 

@@ -19,7 +19,7 @@ def why_not_ready(facts: Facts) -> tuple[str, ...]:
         reasons.append("no role has reported yet")
     waiting = (role for role in facts.roles if role.state != "ready")
     reasons.extend(f"{role.name} is {role.state}" + (f": {role.why_not}" if role.why_not else "") for role in waiting)
-    if facts.upstreams and not any(upstream.up for upstream in facts.upstreams):
+    if facts.upstreams and not any(upstream.up for upstream in facts.upstreams) and not any("upstream" in reason for reason in reasons):
         reasons.append("no upstream answers")
     if facts.lists and facts.before_lists != "answer" and facts.table.generation == 0:
         reasons.append("no verified list is loaded yet")

@@ -35,10 +35,20 @@ def of_lists(
             yield from _of_list(situation, policy, placed.source if placed else None, held.get(policy.name), now)
             history = histories.get(policy.name)
             if history and history.last_result and history.last_result not in GOOD | {Result.CHANGE_CAP, Result.HELD}:
-                word = history.last_result.value
-                yield Alarm(
-                    "list_refused", f"{policy.name}: the last update was refused ({word}); what was good before stays in force: see the log"
-                )
+                yield _of_last(policy.name, history.last_result)
+
+
+def _of_last(name: ListName, result: Result) -> Alarm:
+    """A server that is down and a forged feed are not the same night."""
+    if result is Result.FETCH:
+        return Alarm(
+            "list_unreachable",
+            f"{name}: its feed could not be fetched the last time; the last good version stays in force, it is tried again",
+        )
+    if result is Result.EXPIRED:
+        return Alarm("list_stale", f"{name}: the feed's signatures have expired: ask its publisher; the last good version stays in force")
+    what = f"the last update was refused ({result.value}); what was good before stays in force: call its publisher by a way that you know"
+    return Alarm("list_refused", f"{name}: {what}")
 
 
 def _of_list(situation: Situation, policy: ListPolicy, source: Source | None, held: Source | None, now: Instant) -> Iterable[Alarm]:

@@ -42,7 +42,7 @@ def _role(peer: Peer) -> RoleFacts:
     health = peer.health
     if not health:
         return RoleFacts(peer.role, peer.pid, "starting", "it has not reported yet")
-    return RoleFacts(peer.role, peer.pid, "ready" if health.get("ready") else "starting", str(health.get("why_not", "")))
+    return RoleFacts(peer.role, peer.pid, "ready" if health.get("ready") else "not ready", str(health.get("why_not", "")))
 
 
 def _missing(config: Config, roles: Sequence[RoleFacts]) -> tuple[RoleFacts, ...]:

@@ -38,7 +38,7 @@ def test_nothing_to_say(tmp_path):
         ({"item": source(**{**GOOD, "expires": Instant(999.0)})}, "list_expired"),
         ({"held": source(**GOOD)}, "list_held"),
         ({"history": History(Result.SIGNATURE)}, "list_refused"),
-        ({"history": History(Result.FETCH)}, "list_refused"),
+        ({"history": History(Result.FETCH)}, "list_unreachable"),
     ],
 )
 def test_each_alarm(tmp_path, facts, code):
