@@ -21,7 +21,12 @@ OPT = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00"
 
 
 def query(
-    body: bytes = NAME + A_IN, *, identity: int = 0x4242, flags: int = 0x0100, counts: tuple[int, int, int, int] = (1, 0, 0, 0), tail: bytes = b""
+    body: bytes = NAME + A_IN,
+    *,
+    identity: int = 0x4242,
+    flags: int = 0x0100,
+    counts: tuple[int, int, int, int] = (1, 0, 0, 0),
+    tail: bytes = b"",
 ) -> bytes:
     """A packet: a header over whatever body."""
     return struct.pack(">6H", identity, flags, *counts) + body + tail
@@ -139,7 +144,14 @@ def record(owner: bytes, rdtype: int, rdata: bytes, *, ttl: int = 60, length: in
     return owner + struct.pack(">HHIH", rdtype, 1, ttl, len(rdata) if length is None else length) + rdata
 
 
-def answer(wire: bytes, *records: bytes, counts: tuple[int, int, int] | None = None, identity: int = 0, question: bytes | None = None, flags: int = ANSWER_FLAGS) -> bytes:
+def answer(
+    wire: bytes,
+    *records: bytes,
+    counts: tuple[int, int, int] | None = None,
+    identity: int = 0,
+    question: bytes | None = None,
+    flags: int = ANSWER_FLAGS,
+) -> bytes:
     """An answer to `wire`: right where it is not told otherwise. `identity`: added to the right one."""
     right = (int.from_bytes(wire[:2], "big") + identity) & 0xFFFF
     asked = question_of(wire) if question is None else question
@@ -161,17 +173,15 @@ GOOD_A = record(b"\xc0\x0c", 1, b"\xc6\x33\x64\x07")
 
 def pointer_forest(wire: bytes) -> bytes:
     """64 KB of records whose owners are chains of pointers, each into the one before: quadratic for who follows them (RFC 9267 §2)."""
-    at, records, before = at_body(wire), [], 12
-    while at + 14 < 65535:
-        owner = b"\x01a" + pointer(before) if before < 0x3F00 else pointer(before)
-        piece = record(owner, 16, b"\0")
-        if before < 0x3F00:
-            before = at
+    at, records, before, depth = at_body(wire), [], 12, 0
+    while True:
+        piece = record(b"\x01a" + pointer(before), 16, b"\0")
         if at + len(piece) > 65535:
-            break
+            return answer(wire, *records)
         records.append(piece)
+        if at < 0x3F00:
+            before, depth = (at, depth + 1) if depth < 100 else (12, 0)
         at += len(piece)
-    return answer(wire, *records)
 
 
 def pointer_ladder(wire: bytes) -> bytes:

@@ -43,7 +43,10 @@ class HostileUpstream:
         self._tcp = socketserver.ThreadingTCPServer(("127.0.0.1", self.port), _Tcp)
         self._tcp.daemon_threads = True
         self._running = True
-        self._threads = [threading.Thread(target=self._serve_udp, daemon=True), threading.Thread(target=self._tcp.serve_forever, args=(0.05,), daemon=True)]
+        self._threads = [
+            threading.Thread(target=self._serve_udp, daemon=True),
+            threading.Thread(target=self._tcp.serve_forever, args=(0.05,), daemon=True),
+        ]
 
     def __enter__(self) -> Self:
         for thread in self._threads:
