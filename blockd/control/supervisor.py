@@ -79,6 +79,8 @@ class Supervisor:
         self._bind(config)
         hardening.drop_to(config.run.user)
         preflight.check_key(config.state_dir)
+        if config.run.user:
+            load(self._path)  # as the roles will: what root alone can read is one line now, not a role that dies again and again
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(logs.loop_exception_handler)
         reload_asked = asyncio.Event()
@@ -86,6 +88,8 @@ class Supervisor:
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, reload_asked.set)
         keepers = [asyncio.create_task(self._keep(role), name=f"keep {role}") for role in self._roles]
+        for keeper in keepers:
+            keeper.add_done_callback(lambda _: self._stopping.set())  # without one of its keepers a supervisor would sit there and keep nothing
         reloader = asyncio.create_task(self._reload_when(reload_asked), name="reload")
         watchdog = asyncio.create_task(self._watchdog(), name="watchdog")
         await self._stopping.wait()
@@ -94,6 +98,9 @@ class Supervisor:
             task.cancel()
         await self._end(keepers)
         await asyncio.gather(reloader, watchdog, *keepers, return_exceptions=True)
+        for keeper in keepers:
+            if not keeper.cancelled():
+                keeper.result()  # raises what ended it
         return 0
 
     def _bind(self, config: Config) -> None:
@@ -110,19 +117,40 @@ class Supervisor:
         """Run the role; again, whenever it ends."""
         pause = PAUSE_FIRST_S
         while not self._stopping.is_set():
-            child = await self._spawn(role)
-            code = await child.process.wait()
-            self._forget(child)
+            began = time.monotonic()
+            how = await self._live(role)
             if self._stopping.is_set():
                 return
-            pause = PAUSE_FIRST_S if time.monotonic() - child.started > STEADY_S else min(pause * 2, PAUSE_MAX_S)
-            how = f"signal {-code}" if code < 0 else f"exit {code}"
+            pause = PAUSE_FIRST_S if time.monotonic() - began > STEADY_S else min(pause * 2, PAUSE_MAX_S)
             LOG.error("role %s ended (%s): started again in %.1f s; the other roles go on", role, how, pause)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
 
+    async def _live(self, role: str) -> str:
+        """One life of a role; how it ended. A machine without memory, descriptors or processes to spare is one that ended at once."""
+        try:
+            child = await self._spawn(role)
+        except OSError as error:
+            return f"it could not be started: {error.strerror}"
+        code = await child.process.wait()
+        self._forget(child)
+        return f"signal {-code}" if code < 0 else f"exit {code}"
+
     async def _spawn(self, role: str) -> Child:
         ours, theirs = channel.pair()
+        try:
+            process = await self._start(role, theirs)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        now = time.monotonic()
+        child = self._children[role] = Child(role, process, ours, now, now)
+        asyncio.get_running_loop().add_reader(ours, self._hear, child)
+        return child
+
+    async def _start(self, role: str, theirs: socket.socket) -> asyncio.subprocess.Process:
         mine = {w.key: self._sockets[w.key] for w in wanted(self._config, (role,))}
         environment = {
             **os.environ,
@@ -131,7 +159,7 @@ class Supervisor:
             "BLOCKD_SUPERVISOR": str(os.getpid()),
         }
         environment.pop("NOTIFY_SOCKET", None)
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "blockd.control.role",
@@ -141,11 +169,6 @@ class Supervisor:
             env=environment,
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which drains them
         )
-        theirs.close()
-        now = time.monotonic()
-        child = self._children[role] = Child(role, process, ours, now, now)
-        asyncio.get_running_loop().add_reader(ours, self._hear, child)
-        return child
 
     def _forget(self, child: Child) -> None:
         asyncio.get_running_loop().remove_reader(child.end)

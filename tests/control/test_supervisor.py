@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import signal
 import socket
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from blockd.control.supervisor import Supervisor
 from tests.system.upstream import free_port
 
 
@@ -148,3 +151,54 @@ def test_a_reload_to_a_port_in_use_is_refused(daemon):
     assert "is in use" in daemon.said()
     assert daemon.answers(daemon.port)
     assert daemon.stop() == 0
+
+
+async def test_a_role_that_cannot_be_started_now_is_tried_again(tmp_path, monkeypatch, caplog):
+    """A machine out of memory or processes refuses the fork: the role must not stay away when there is room again."""
+    (tmp_path / "blockd.toml").write_text('[dns]\nlisten = []\nupstreams = ["udp://127.0.0.1:9"]\n[admin]\nlisten = []\n')
+    tried = []
+
+    async def refused(*_, **__):
+        tried.append(sum(1 for _ in Path("/proc/self/fd").iterdir()))
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr("blockd.control.supervisor.asyncio.create_subprocess_exec", refused)
+    monkeypatch.setattr("blockd.control.supervisor.PAUSE_FIRST_S", 0.0)
+    supervisor = Supervisor(tmp_path / "blockd.toml", ["control"])
+    keeper = asyncio.create_task(supervisor._keep("control"))
+    while len(tried) < 4:
+        assert not keeper.done(), keeper.exception()
+        await asyncio.sleep(0.001)
+    supervisor._stopping.set()
+    await keeper
+    assert "it could not be started: Resource temporarily unavailable" in caplog.text
+    assert tried[1] == tried[-1], "descriptors leak"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_configuration_that_the_user_cannot_read_is_one_line(tmp_path):
+    """As nobody, every role would fail to read the file, for ever."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "blockd.toml").write_text(
+        'state_dir = "state"\nruntime_dir = "run"\n[run]\nuser = "nobody"\n[dns]\nlisten = []\nupstreams = ["udp://127.0.0.1:9"]\n'
+        '[stop_page]\nlisten = ["127.0.0.1:0"]\n'
+    )
+    (tmp_path / "blockd.toml").chmod(0o600)
+    done = subprocess.run(
+        [sys.executable, "-m", "blockd", "run", "-c", str(tmp_path / "blockd.toml"), "--role", "web"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode in {1, 2}
+    assert "Permission denied" in done.stderr
+    assert "role web ended" not in done.stderr
+
+
+def test_a_program_that_cannot_be_run_is_one_line_and_the_end(tmp_path):
+    (tmp_path / "blockd.toml").write_text('state_dir = "state"\nruntime_dir = "run"\n[stop_page]\nlisten = ["127.0.0.1:0"]\n')
+    code = "import sys, pathlib\nfrom blockd.control import supervisor\nsys.executable = '/nonexistent/python'\nsys.exit(supervisor.run(pathlib.Path(sys.argv[1]), ['web']))"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "blockd.toml")], capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "role web cannot be started" in done.stderr
