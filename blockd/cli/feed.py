@@ -33,11 +33,16 @@ if TYPE_CHECKING:
     from blockd.cli.parser import Subparsers
 
 NUMBERS_SHOWN = 5
+PASSPHRASE_GOOD_OCTETS = 16  # the key file's own derivation is quick: the passphrase must carry the strength
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add ``feed`` and its verbs. Each leaves its handler in ``handler``: ``handler(args) -> exit code``."""
-    parser = subparsers.add_parser("feed", help="publish, co-sign and verify signed lists", description=(__doc__ or "").split("\n\n")[0])
+    parser = subparsers.add_parser(
+        "feed",
+        help="publish, co-sign and verify signed lists",
+        description="The publisher's and co-signer's half, and a look at a feed as a subscriber has it.",
+    )
     verbs = parser.add_subparsers(dest="feed_verb", metavar="VERB", required=True)
     _add_init(verbs)
     _add_publish(verbs)
@@ -46,7 +51,7 @@ def add_parser(subparsers: Subparsers) -> None:
     _add_repo(refresh)
     _add_rotate(verbs)
     verify = _verb(verbs, "verify", verify_repo, "look at a repository as a subscriber would, from its root.json")
-    verify.add_argument("repo", metavar="REPO", type=Path)
+    verify.add_argument("repo", metavar="REPO", type=Path, help="the repository's folder")
     _add_pull(verbs)
 
 
@@ -93,7 +98,7 @@ def _add_publish(verbs: Subparsers) -> None:
         order.add_argument(f"--{name}", metavar="TEXT", help=text)
     parser.add_argument("--secret", action="store_true", help="encrypt the list to its recipients (age)")
     parser.add_argument("--recipient", action="append", default=[], metavar="age1...", help="a member's public key; may be given again")
-    parser.add_argument("file", metavar="FILE", type=Path)
+    parser.add_argument("file", metavar="FILE", type=Path, help="the list, as it is to be published")
 
 
 def _add_cosign(verbs: Subparsers) -> None:
@@ -132,9 +137,9 @@ def _add_pull(verbs: Subparsers) -> None:
         "-o", "--output", required=True, type=Path, metavar="DIR", help="lists go to DIR/LIST/FILE, the trusted metadata to DIR/.feed"
     )
     parser.add_argument("--allow-http", action="store_true", help="fetch over plain http from other machines too")
-    parser.add_argument("--token-file", type=Path, metavar="FILE")
-    parser.add_argument("--client-certificate", type=Path, metavar="FILE")
-    parser.add_argument("--client-key", type=Path, metavar="FILE")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="a file with the bearer token that the server asks of members")
+    parser.add_argument("--client-certificate", type=Path, metavar="FILE", help="certificate (PEM) that names this member to the server")
+    parser.add_argument("--client-key", type=Path, metavar="FILE", help="its private key (PEM)")
 
 
 def guarded(handler: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
@@ -210,6 +215,11 @@ def _new_passphrase(args: argparse.Namespace) -> bytes | None:
     if args.unencrypted_keys:
         return None
     passphrase = _passphrase()
+    if passphrase is not None and len(passphrase) < PASSPHRASE_GOOD_OCTETS:
+        print(
+            f"warning: the passphrase has fewer than {PASSPHRASE_GOOD_OCTETS} octets: openssl rand -base64 32 makes a good one",
+            file=sys.stderr,
+        )
     if passphrase is None:
         raise Misconfigured(
             f"keys need a passphrase: put one in a file and name it in {driver.PASSPHRASE_VARIABLE}, or say --unencrypted-keys"
@@ -237,7 +247,7 @@ def _list_meta(args: argparse.Namespace) -> ListMeta:
 def publish_list(args: argparse.Namespace) -> int:
     """Run ``feed publish``."""
     outcome = driver.publish(args.repo, _keys_dir(args), _passphrase(), args.list, _list_meta(args), args.file, args.recipient, _now())
-    _warn_rows(outcome)
+    _warn_rows(outcome, args.format)
     _warn(outcome.notes)
     status = outcome.roles[0]
     value = {"version": status.version, "live": status.live, "signatures": status.signatures, "threshold": status.threshold}
@@ -248,13 +258,26 @@ def publish_list(args: argparse.Namespace) -> int:
     return 0
 
 
-def _warn_rows(outcome: driver.Outcome) -> None:
+REASONS = {
+    "character": "a character that a name cannot have",
+    "address": "an IP address, not a name",
+    "label": "a label over 63 octets",
+    "length": "longer than a name can be",
+    "root": "the root",
+}
+"""What the common reason words mean to a publisher; the format notes have them all."""
+
+
+def _warn_rows(outcome: driver.Outcome, form: str) -> None:
     if outcome.rows is None:
         return
     for reason, count in sorted(outcome.rows.bad.items()):
         numbers = outcome.rows.numbers[reason][:NUMBERS_SHOWN]
         where = ", ".join(map(str, numbers)) + (", ..." if count > len(numbers) else "")
-        print(f"warning: {count} bad row{'s' if count > 1 else ''}: {reason} (line {where})", file=sys.stderr)
+        meaning = f", {REASONS[reason]}" if reason in REASONS else ""
+        print(f"warning: {count} bad row{'s' if count > 1 else ''}: {reason}{meaning} (line {where})", file=sys.stderr)
+    if not outcome.rows.entries:
+        print(f"warning: no row of this file is one that a gateway would take (format {form}): gateways hold or refuse it", file=sys.stderr)
     if outcome.rows.exceeds_budget():
         print(
             f"warning: {outcome.rows.bad_rows} of {outcome.rows.rows} rows are bad: gateways hold a list with more than 1 %",
@@ -264,7 +287,8 @@ def _warn_rows(outcome: driver.Outcome) -> None:
 
 def _line(status: driver.RoleStatus) -> str:
     state = "live" if status.live else "waits"
-    return f"{status.role:<11} version {status.version}  {state}, {status.signatures} signatures, {status.threshold} needed"
+    signatures = f"{status.signatures} signature{'' if status.signatures == 1 else 's'}"
+    return f"{status.role:<11} version {status.version}  {state}, {signatures}, {status.threshold} needed"
 
 
 def _roles(outcome: driver.Outcome) -> dict[str, object]:

@@ -65,7 +65,8 @@ def _plainer(message: str, parser: argparse.ArgumentParser) -> str:
     """Put argparse's words into a line with the nearest known word."""
     if found := _INVALID_CHOICE.fullmatch(message):
         what, given, known = found[1], found[2].strip("'\""), [w.strip("'\" ") for w in found[3].split(",")]
-        return f"{one_line(given)!r} is not one of the {what}s {', '.join(known)}{did_you_mean(given, known)}"
+        kind = what.partition("/")[2] or what
+        return f"{one_line(given)!r} is no {kind}; there are: {', '.join(known)}{did_you_mean(given, known)}"
     if found := _UNRECOGNIZED.fullmatch(message):
         options = [o for action in parser._actions for o in action.option_strings]  # noqa: SLF001 -- argparse shows them nowhere else
         first = found[1].split()[0] if found[1].split() else ""

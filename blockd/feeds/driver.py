@@ -149,6 +149,8 @@ def publish(  # noqa: PLR0913, PLR0917 -- the verb's arguments
     except Refused as refused:
         outcome.notes.append(f"gateways will refuse it: {refused}")
     store, ring = Store(repo), open_keys(keys_dir, passphrase)
+    if ring.notes and not ring.signers:
+        outcome.notes.append(f"none of the {len(ring.notes)} keys in {keys_dir} opens: this version has no signature yet")
     with store.lock():
         state = _settled(store, ring, now)
         path = roles.target_path(name, source.name, meta)

@@ -321,7 +321,8 @@ def _online_sign(state: State, role: str, metadata: AnyMetadata, online: Sequenc
     judge = (new_root or state.root).signed
     if not judge.get_verification_result(role, metadata.signed_bytes, metadata.signatures):
         raise Refused(
-            "key", f"the online key that signs {role} is not there or does not open: run `blockd feed refresh` where online.pem is"
+            "key",
+            f"the online key that signs {role} is not there, or the passphrase does not open it: run `blockd feed refresh` where online.pem is",
         )
 
 

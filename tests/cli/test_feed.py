@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 import subprocess
 import sys
@@ -37,17 +36,21 @@ def run(tmp_path, monkeypatch, capsys):
     return run_
 
 
+def names(folder):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
 PUBLISH = ("publish", "repo", "--list", "gambling", "--format", "domains", "--category", "gambling", "--basis", "operator")
 
 
 def test_the_way_of_the_contract(run):
     run("init", "repo", "--keys", 3, "--threshold", 2, "--unencrypted-keys")
-    assert sorted(os.listdir("repo.keys")) == ["1.pem", "2.pem", "3.pem", "online.pem"]
-    assert stat.S_IMODE(os.stat("repo.keys").st_mode) == 0o700
-    assert {"root.json", "metadata", "targets"} <= set(os.listdir("repo"))
-    os.mkdir("away")
+    assert names("repo.keys") == ["1.pem", "2.pem", "3.pem", "online.pem"]
+    assert stat.S_IMODE(Path("repo.keys").stat().st_mode) == 0o700
+    assert {"root.json", "metadata", "targets"} <= set(names("repo"))
+    Path("away").mkdir()
     for number in (2, 3):
-        os.rename(f"repo.keys/{number}.pem", f"away/{number}.pem")
+        Path(f"repo.keys/{number}.pem").rename(f"away/{number}.pem")
     assert run(*PUBLISH, "--json", "names.txt") == {"version": 1, "live": False, "signatures": 1, "threshold": 2}
     out, _ = run("verify", "repo")
     assert "no list is published" in out
@@ -58,7 +61,7 @@ def test_the_way_of_the_contract(run):
         "signatures": 2,
         "threshold": 2,
     }
-    assert list(Path("repo/targets/gambling").iterdir())[0].name.endswith(".names.txt")
+    assert names("repo/targets/gambling")[0].endswith(".names.txt")
     listed = run("verify", "repo", "--json")
     assert (listed["valid"], listed["lists"][0]["list"], listed["lists"][0]["signatures"], listed["lists"][0]["action"]) == (
         True,
@@ -77,7 +80,7 @@ def test_init_without_a_passphrase_is_used_wrongly(run):
 
 
 def test_init_with_a_passphrase(run, monkeypatch):
-    Path("phrase").write_text("correct horse\n", encoding="ascii")
+    Path("phrase").write_text("correct horse battery staple\n", encoding="ascii")
     monkeypatch.setenv("BLOCKD_FEED_PASSPHRASE_FILE", "phrase")
     out, _ = run("init", "repo")
     assert "encrypted" in out
@@ -86,6 +89,14 @@ def test_init_with_a_passphrase(run, monkeypatch):
     monkeypatch.delenv("BLOCKD_FEED_PASSPHRASE_FILE")
     _, err = run(*PUBLISH, "names.txt")
     assert "BLOCKD_FEED_PASSPHRASE_FILE is not set" in err
+    assert "none of the 4 keys" in err
+
+
+def test_a_short_passphrase_is_warned_of(run, monkeypatch):
+    Path("phrase").write_text("short\n", encoding="ascii")
+    monkeypatch.setenv("BLOCKD_FEED_PASSPHRASE_FILE", "phrase")
+    _, err = run("init", "repo")
+    assert "openssl rand" in err
 
 
 def test_init_refuses_to_overwrite(run):
@@ -104,10 +115,17 @@ def test_bad_rows_are_warned_of(run):
     run("init", "repo", "--unencrypted-keys")
     Path("bad.txt").write_text("good.example\nsecret name\n192.0.2.1\n", encoding="utf-8")
     _, err = run(*PUBLISH, "bad.txt")
-    assert "1 bad row: character (line 2)" in err
-    assert "1 bad row: address (line 3)" in err
+    assert "1 bad row: character, a character that a name cannot have (line 2)" in err
+    assert "1 bad row: address, an IP address, not a name (line 3)" in err
     assert "more than 1 %" in err
     assert "secret" not in err
+
+
+def test_a_file_without_a_good_row_is_warned_of(run):
+    run("init", "repo", "--unencrypted-keys")
+    Path("none.txt").write_text("<html>\n", encoding="ascii")
+    _, err = run(*PUBLISH, "none.txt")
+    assert "no row of this file" in err
 
 
 @pytest.mark.parametrize(
@@ -147,7 +165,7 @@ def test_errors_of_the_other_kind(run):
     run("init", "repo", "--unencrypted-keys")
     run("cosign", "repo", "--key", "repo.keys/1.pem", code=1)
     run("cosign", "repo", "--key", "none.pem", code=1)
-    os.rename("repo.keys/online.pem", "online.pem")
+    Path("repo.keys/online.pem").rename("online.pem")
     run("refresh", "repo", code=1)
 
 
