@@ -33,6 +33,7 @@ $(VENV)/.packages-bench: deploy/packages/bench.txt
 	@mkdir -p $(VENV) && touch $@
 
 $(BIN)/pip: | $(VENV)/.packages-run
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "blockd needs Python 3.11 or newer: make PYTHON=python3.12, or the like" >&2; exit 1; }
 	@echo "== Python environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
