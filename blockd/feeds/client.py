@@ -28,7 +28,6 @@ import logging
 import os
 import shutil
 import sys
-import tempfile
 import types
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -123,19 +122,27 @@ class Client:
         return failed
 
     def _run(self, root: bytes | None, work: Callable[[Updater], None], now: Instant | None) -> None:
+        with self._copy() as copy:
+            updater = self._make(copy, root, now)
+            work(updater)
+        self._updater = updater
+
+    @contextmanager
+    def _copy(self) -> Iterator[Path]:
+        """Lend a copy of the metadata folder to the Updater; commit what is in it afterwards, whatever happened."""
         self.metadata_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.metadata_dir.parent, prefix=f".{self.metadata_dir.name}.") as temporary:
-            copy = Path(temporary) / "metadata"
-            shutil.copytree(self.metadata_dir, copy, symlinks=True)
+        copy = self.metadata_dir.with_name(f".{self.metadata_dir.name}.copy")
+        shutil.rmtree(copy, ignore_errors=True)  # a run that was killed has left it
+        shutil.copytree(self.metadata_dir, copy, symlinks=True)
+        try:
             try:
-                updater = self._make(copy, root, now)
-                try:
-                    work(updater)
-                finally:
-                    _commit(copy, self.metadata_dir)
-            except (RepositoryError, DownloadError) as error:
-                raise refused(error) from error
-            self._updater = updater
+                yield copy
+            finally:
+                _commit(copy, self.metadata_dir)
+        except (RepositoryError, DownloadError) as error:
+            raise refused(error) from error
+        finally:
+            shutil.rmtree(copy, ignore_errors=True)
 
     def _make(self, folder: Path, root: bytes | None, now: Instant | None) -> Updater:
         config = UpdaterConfig(
@@ -156,10 +163,8 @@ class Client:
         """Find a target by its path in what the last refresh verified."""
         if self._updater is None:
             raise AssertionError("refresh comes first")
-        try:
+        with self._copy():  # the role that holds it may have to be fetched
             return self._updater.get_targetinfo(path)
-        except (RepositoryError, DownloadError) as error:
-            raise refused(error) from error
 
     def download(self, target: TargetFile, path: Path, url: str) -> None:
         """Download a target and check it; `path` is new or replaced, durably."""

@@ -10,7 +10,8 @@ import pytest
 
 from blockd.feeds import driver
 from blockd.feeds.client import Subscription
-from tests.feeds.simulator import NOW, meta
+from tests.feeds.attacks import GOOD
+from tests.feeds.simulator import NOW, Simulator, meta
 
 
 @dataclass
@@ -84,3 +85,18 @@ def real_fsync():
 @pytest.fixture
 def publisher(tmp_path):
     return Publisher(tmp_path)
+
+
+@pytest.fixture
+def sim():
+    made = Simulator()
+    made.publish("gambling", GOOD)
+    return made
+
+
+@pytest.fixture
+def subscription(sim, tmp_path):
+    made = sim.subscribe(tmp_path)
+    assert made.refresh(sim.now)
+    assert made.download("hotline/gambling").path.read_bytes() == GOOD
+    return made

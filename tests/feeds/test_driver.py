@@ -1,20 +1,17 @@
-"""The publisher's verbs, and each of them killed between any two of its writes."""
+"""The publisher's verbs. Rotation is in test_driver_rotate.py, the kill between any two writes in test_driver_killed.py."""
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import json
 import multiprocessing
-import os
 import shutil
 import stat
 from pathlib import Path
 
 import pytest
 
-from blockd.errors import BlockdError, Corrupt, Misconfigured, Refused
-from blockd.feeds import driver, keys, roles, secret, store
+from blockd.errors import Corrupt, Misconfigured, Refused
+from blockd.feeds import driver, keys, roles, secret
 from blockd.feeds.metadata import Metadata
 from tests.feeds.simulator import NOW, meta
 
@@ -43,9 +40,19 @@ def test_init_lifetimes(publisher):
     publisher.init()
     lives = {
         role: Metadata.from_file(str(publisher.repo / "metadata" / name)).signed.expires.timestamp() - NOW
-        for role, name in {"root": "1.root.json", "targets": "1.targets.json", "snapshot": "1.snapshot.json", "timestamp": "timestamp.json"}.items()
+        for role, name in {
+            "root": "1.root.json",
+            "targets": "1.targets.json",
+            "snapshot": "1.snapshot.json",
+            "timestamp": "timestamp.json",
+        }.items()
     }
-    assert lives == {"root": roles.ROOT_LIFE_S, "targets": roles.TARGETS_LIFE_S, "snapshot": roles.SNAPSHOT_LIFE_S, "timestamp": roles.TIMESTAMP_LIFE_S}
+    assert lives == {
+        "root": roles.ROOT_LIFE_S,
+        "targets": roles.TARGETS_LIFE_S,
+        "snapshot": roles.SNAPSHOT_LIFE_S,
+        "timestamp": roles.TIMESTAMP_LIFE_S,
+    }
 
 
 def test_init_refuses_to_overwrite(publisher):
@@ -240,101 +247,6 @@ def test_a_list_may_not_be_called_like_a_role(publisher):
             driver.publish(publisher.repo, publisher.keys, None, name, meta(), Path(__file__), (), NOW)
 
 
-# Rotation -----------------------------------------------------------------------------------------------------------------------------
-
-
-def test_rotate_the_online_key(publisher):
-    publisher.init()
-    publisher.publish()
-    old = (publisher.keys / "online.pem").read_bytes()
-    subscriber = publisher.subscribe()
-    subscriber.refresh(NOW)
-    assert statuses(publisher.rotate("online")) == {"root": (2, True, 3, 2)}
-    assert (publisher.keys / "online.old.pem").read_bytes() == old
-    (publisher.keys / "online.old.pem").unlink()
-    publisher.publish(text="more.example\n")
-    assert subscriber.refresh(NOW)
-    assert subscriber.download("gambling").version == 2
-
-
-def test_rotate_the_online_key_when_the_old_one_is_lost(publisher):
-    publisher.init()
-    publisher.publish()
-    (publisher.keys / "online.pem").unlink()
-    publisher.rotate("online")
-    assert publisher.seen() == (1, "casino.example\n")
-
-
-def test_rotate_a_signer_out_with_cosigning(publisher):
-    publisher.init().send_away(2, 3)
-    publisher.publish()
-    publisher.cosign(2)
-    subscriber = publisher.subscribe()
-    subscriber.refresh(NOW)
-    outcome = publisher.rotate("signers", replace=["1"])
-    assert not any(status.live for status in outcome.roles)
-    assert publisher.seen() == (1, "casino.example\n")  # nothing changes for anyone yet
-    publisher.cosign(2)
-    assert publisher.seen() == (2, "casino.example\n")
-    (publisher.keys / "1.old.pem").unlink()
-    publisher.publish(text="more.example\n")
-    publisher.cosign(3)
-    assert subscriber.refresh(NOW)
-    assert subscriber.download("gambling").version == 3
-
-
-def test_rotate_to_more_signers_and_a_higher_threshold(publisher):
-    publisher.init()
-    publisher.publish()
-    publisher.rotate("signers", add=2, threshold=4)
-    assert sorted(p.name for p in publisher.keys.glob("[0-9].pem")) == ["1.pem", "2.pem", "3.pem", "4.pem", "5.pem"]
-    assert publisher.publish(text="more.example\n").roles[0].threshold == 4
-    assert publisher.seen() == (3, "more.example\n")
-    publisher.rotate("signers", remove=["5"])
-    publisher.send_away(5)
-    assert publisher.publish().roles[0].signatures == 4
-
-
-def test_rotate_to_fewer_signers_than_the_threshold_is_refused(publisher):
-    publisher.init()
-    with pytest.raises(Refused):
-        publisher.rotate("signers", remove=["1", "2"])
-    publisher.publish()
-    assert publisher.seen() == (1, "casino.example\n")
-
-
-def test_rotate_by_key_id_a_signer_whose_file_is_lost(publisher):
-    publisher.init()
-    publisher.publish()
-    gone = driver.open_key(publisher.keys / "3.pem", None).public_key.keyid
-    (publisher.keys / "3.pem").unlink()
-    publisher.rotate("signers", replace=[gone[:8]])
-    assert publisher.publish(text="more.example\n").roles[0].signatures == 3
-
-
-def test_what_waits_survives_a_rotation_of_the_online_key_and_not_one_of_the_signers(publisher):
-    publisher.init().send_away(2, 3)
-    publisher.publish()
-    publisher.rotate("online")
-    publisher.cosign(2)
-    assert publisher.seen() == (1, "casino.example\n")
-    publisher.publish("fresh", "new.example\n")
-    assert any("fresh" in note for note in publisher.rotate("signers", replace=["1"]).notes)
-    publisher.cosign(3)
-    assert publisher.seen("fresh") is None
-    assert publisher.seen() == (2, "casino.example\n")
-
-
-def test_the_root_is_renewed(publisher):
-    publisher.init()
-    publisher.publish()
-    publisher.now += roles.ROOT_LIFE_S - roles.DAY_S
-    assert statuses(publisher.rotate("root")) == {"root": (2, True, 3, 2)}
-    publisher.now += 2 * roles.DAY_S
-    publisher.publish()
-    assert publisher.seen() == (2, "casino.example\n")
-
-
 # Damage and concurrency ---------------------------------------------------------------------------------------------------------------
 
 
@@ -373,164 +285,6 @@ def test_commands_at_the_same_time_do_not_mix(publisher):
     assert [publisher.seen(f"list{n}") for n in range(4)] == [(1, f"list{n}.example\n") for n in range(4)]
 
 
-# Killed between any two writes --------------------------------------------------------------------------------------------------------
-
-
-class Killed(BaseException):
-    """Nothing in the package catches this: the nearest thing in one process to the kill of it."""
-
-
-class Killer:
-    """Lets `after` writes through, then dies before the next one (just after a write is just before the next)."""
-
-    def __init__(self, monkeypatch, after: int) -> None:
-        self.left, self.fired = after, False
-        for name in ("replace", "sync_folder"):
-            monkeypatch.setattr(store, name, self.wrap(getattr(store, name)))
-        monkeypatch.setattr(Path, "unlink", self.wrap_unlink(Path.unlink))
-
-    def step(self, do):
-        if self.fired:
-            return None  # the process is gone: nothing it would have done in a `finally` happens
-        if self.left == 0:
-            self.fired = True
-            raise Killed
-        self.left -= 1
-        return do()
-
-    def wrap(self, function):
-        return lambda *args: self.step(lambda: function(*args))
-
-    def wrap_unlink(self, function):
-        def unlink(path, missing_ok=False):
-            if path.suffix == ".tmp":
-                return None if self.fired else function(path, missing_ok=missing_ok)
-            return self.step(lambda: function(path, missing_ok=missing_ok))
-
-        return unlink
-
-
-def killed_at_every_step(monkeypatch, make, act, check):
-    """Run `act` on a fresh `make()` killed before write 0, 1, ... until it gets through; `check` after each."""
-    for after in itertools.count():
-        publisher = make(str(after))
-        with monkeypatch.context() as patch:
-            killer = Killer(patch, after)
-            with contextlib.suppress(Killed):
-                act(publisher)
-        check(publisher, killer.fired)
-        if not killer.fired:
-            assert after > 4, "it does not write: nothing was tested"
-            break
-
-
-def maker(tmp_path, prepare):
-    from tests.feeds.conftest import Publisher
-
-    template = Publisher(tmp_path / "template")
-    template.home.mkdir()
-    prepare(template)
-
-    def make(name):
-        home = tmp_path / name
-        shutil.copytree(template.home, home)
-        return Publisher(home)
-
-    return make
-
-
-def test_publish_killed_at_every_step(tmp_path, monkeypatch):
-    def prepare(publisher):
-        publisher.init().publish(text="old.example\n")
-
-    def check(publisher, fired):
-        assert publisher.seen() in {(1, "old.example\n"), (2, "new.example\n")}
-        outcome = publisher.publish(text="newest.example\n")
-        assert outcome.roles[0].live
-        version, text = publisher.seen()
-        assert (version in {2, 3}, text) == (True, "newest.example\n")
-        assert not list((publisher.repo / "staged").glob("*"))
-
-    killed_at_every_step(monkeypatch, maker(tmp_path, prepare), lambda p: p.publish(text="new.example\n"), check)
-
-
-def test_publish_of_a_new_list_killed_at_every_step(tmp_path, monkeypatch):
-    def prepare(publisher):
-        publisher.init().publish(text="old.example\n")
-
-    def check(publisher, fired):
-        assert publisher.seen() == (1, "old.example\n")
-        assert publisher.seen("fresh") in {None, (1, "new.example\n")}
-        publisher.refresh()  # what the timer does: finishes, or there is nothing to finish
-        if publisher.seen("fresh") is None:
-            publisher.publish("fresh", "new.example\n")
-        assert publisher.seen("fresh") == (1, "new.example\n")
-
-    killed_at_every_step(monkeypatch, maker(tmp_path, prepare), lambda p: p.publish("fresh", "new.example\n"), check)
-
-
-def test_cosign_killed_at_every_step(tmp_path, monkeypatch):
-    def prepare(publisher):
-        publisher.init().send_away(2, 3)
-        publisher.publish()
-
-    def check(publisher, fired):
-        assert publisher.seen() in {None, (1, "casino.example\n")}
-        if publisher.seen() is None:
-            try:
-                publisher.cosign(2)
-            except Refused as refused:
-                assert refused.reason == "nothing"  # the command's first act was to finish the killed one
-        assert publisher.seen() == (1, "casino.example\n")
-
-    killed_at_every_step(monkeypatch, maker(tmp_path, prepare), lambda p: p.cosign(2), check)
-
-
-def test_rotation_killed_at_every_step(tmp_path, monkeypatch):
-    def prepare(publisher):
-        publisher.init().publish(text="old.example\n")
-
-    def check(publisher, fired):
-        # Subscribers, those who were there before and new ones, read at any moment.
-        assert publisher.seen()[1] == "old.example\n"
-        assert publisher.publish(text="new.example\n").roles[0].live
-        assert publisher.seen()[1] == "new.example\n"
-
-    def act(publisher):
-        publisher.rotate("signers", replace=["1"])
-
-    killed_at_every_step(monkeypatch, maker(tmp_path, prepare), act, check)
-
-
-def test_rotation_of_the_online_key_killed_at_every_step(tmp_path, monkeypatch):
-    def prepare(publisher):
-        publisher.init().publish(text="old.example\n")
-
-    def check(publisher, fired):
-        assert publisher.seen() == (1, "old.example\n")
-        try:
-            publisher.publish(text="new.example\n")
-        except BlockdError as error:
-            raise AssertionError(f"not finished: {error}") from error
-        assert publisher.seen() == (2, "new.example\n")
-
-    killed_at_every_step(monkeypatch, maker(tmp_path, prepare), lambda p: p.rotate("online"), check)
-
-
-def test_a_rotation_without_the_old_online_key_killed_at_every_step(tmp_path, monkeypatch):
-    def prepare(publisher):
-        publisher.init().publish(text="old.example\n")
-        (publisher.keys / "online.pem").unlink()
-
-    def check(publisher, fired):
-        # Killed before the root was staged, the new key is nobody's; a person rotates again. What was published meanwhile is not lost.
-        if not publisher.publish(text="new.example\n").roles[0].live:
-            publisher.rotate("online")
-        assert publisher.seen() == (2, "new.example\n")
-
-    killed_at_every_step(monkeypatch, maker(tmp_path, prepare), lambda p: p.rotate("online"), check)
-
-
 # Small things -------------------------------------------------------------------------------------------------------------------------
 
 
@@ -557,4 +311,4 @@ def test_copy_durable(tmp_path):
     (tmp_path / "a").write_bytes(b"x")
     driver.copy_durable(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "b").read_bytes() == b"x"
-    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]

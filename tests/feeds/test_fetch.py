@@ -247,13 +247,18 @@ def test_https_never_becomes_http(monkeypatch):
     assert asked == ["https://feed.example/x"]
 
 
-@pytest.mark.parametrize("url", ["http://feed.example/x", "ftp://feed.example/x", "feed.example", "", "https:///x", "file://other.example/x", "HTTPS"])
+@pytest.mark.parametrize(
+    "url", ["http://feed.example/x", "ftp://feed.example/x", "feed.example", "", "https:///x", "file://other.example/x", "HTTPS"]
+)
 def test_urls_that_are_not_fetched(url):
     with pytest.raises(Misconfigured):
         Fetcher(url)
 
 
-@pytest.mark.parametrize("url", ["https://feed.example", "http://localhost:8080", "http://127.0.0.1", "http://[::1]:80", "file:///srv/feed", "file://localhost/srv"])
+@pytest.mark.parametrize(
+    "url",
+    ["https://feed.example", "http://localhost:8080", "http://127.0.0.1", "http://[::1]:80", "file:///srv/feed", "file://localhost/srv"],
+)
 def test_urls_that_are(url):
     Fetcher(url)
 

@@ -41,7 +41,9 @@ def test_another_kind_of_key():
         open_pem(pem, None)
 
 
-@pytest.mark.parametrize("pem", [b"", b"x", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", b"x" * (PEM_MAX_OCTETS + 1), b"\xff" * 100])
+@pytest.mark.parametrize(
+    "pem", [b"", b"x", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", b"x" * (PEM_MAX_OCTETS + 1), b"\xff" * 100]
+)
 def test_what_is_no_key(pem):
     with pytest.raises(Refused) as caught:
         open_pem(pem, None)

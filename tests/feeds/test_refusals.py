@@ -11,9 +11,9 @@ from blockd.feeds.refusals import refused
     ("error", "reason"),
     [
         (m.DownloadLengthMismatchError("x"), "fetch"), (m.DownloadHTTPError("x", 401), "fetch"), (m.DownloadHTTPError("x", 404), "fetch"),
-        (m.ExpiredMetadataError("timestamp.json is expired"), "expired"), (m.UnsignedMetadataError("x"), "signature"), (m.LengthOrHashMismatchError("x"), "signature"),
-        (m.BadVersionNumberError("x"), "rollback"), (m.RepositoryError("New snapshot is missing info for 'a.json'"), "rollback"),
-        (m.DeserializationError("x"), "shape"), (m.RepositoryError("x"), "shape"),
+        (m.ExpiredMetadataError("timestamp.json is expired"), "expired"), (m.UnsignedMetadataError("x"), "signature"),
+        (m.LengthOrHashMismatchError("x"), "signature"), (m.BadVersionNumberError("x"), "rollback"),
+        (m.RepositoryError("New snapshot is missing info for 'a.json'"), "rollback"), (m.DeserializationError("x"), "shape"), (m.RepositoryError("x"), "shape"),
     ],
 )  # fmt: skip
 def test_reasons(error, reason):
@@ -22,7 +22,15 @@ def test_reasons(error, reason):
     assert found.reason == reason
 
 
-@pytest.mark.parametrize("error", [m.DownloadError("the server cannot be reached"), m.SlowRetrievalError("x"), m.DownloadHTTPError("x", 503), m.DownloadError("Failed to download https://secret.example/x")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        m.DownloadError("the server cannot be reached"),
+        m.SlowRetrievalError("x"),
+        m.DownloadHTTPError("x", 503),
+        m.DownloadError("Failed to download https://secret.example/x"),
+    ],
+)
 def test_no_answer(error):
     found = refused(error)
     assert isinstance(found, Unavailable)

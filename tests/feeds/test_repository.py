@@ -62,7 +62,12 @@ def test_a_list_waits_for_its_delegation(sim):
 def test_the_order_of_writing(sim):
     repository.stage_list(sim.state, "gambling", target(), NOW)
     repository.sign(sim.state, sim.signers)
-    assert [name for name, _ in repository.promote(sim.state, sim.online, NOW)] == ["1.gambling.json", "2.targets.json", "2.snapshot.json", "timestamp.json"]
+    assert [name for name, _ in repository.promote(sim.state, sim.online, NOW)] == [
+        "1.gambling.json",
+        "2.targets.json",
+        "2.snapshot.json",
+        "timestamp.json",
+    ]
 
 
 def test_a_root_comes_after_what_it_needs(sim):

@@ -33,7 +33,9 @@ def test_another_member_does_not(identity):
     assert caught.value.reason == "shape"
 
 
-@pytest.mark.parametrize("damage", [lambda c: c[:-1], lambda c: c[:300] + b"!" + c[301:], lambda c: b"", lambda c: PLAIN, lambda c: c[:-1] + bytes([c[-1] ^ 1])])
+@pytest.mark.parametrize(
+    "damage", [lambda c: c[:-1], lambda c: c[:300] + b"!" + c[301:], lambda c: b"", lambda c: PLAIN, lambda c: c[:-1] + bytes([c[-1] ^ 1])]
+)
 def test_a_damaged_file(identity, damage):
     cipher = damage(encrypt(PLAIN, [str(identity.to_public())]))
     with pytest.raises(Refused) as caught:

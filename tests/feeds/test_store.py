@@ -15,7 +15,7 @@ def test_a_durable_write_is_file_sync_rename_folder_sync(tmp_path, monkeypatch, 
     fsync, rename = os.fsync, Path.replace
 
     def spy_fsync(descriptor):
-        calls.append(("fsync", Path(os.readlink(f"/proc/self/fd/{descriptor}")).name.strip(".").split(".")[0]))
+        calls.append(("fsync", Path(f"/proc/self/fd/{descriptor}").readlink().name.strip(".").split(".")[0]))
         fsync(descriptor)
 
     def spy_replace(path, target):
@@ -48,7 +48,13 @@ def test_the_timestamp_is_written_last_and_staged_files_go_after_it(publisher, m
     replace = store.replace
     monkeypatch.setattr(store, "replace", lambda temporary, path: (written.append(path.name), replace(temporary, path)))
     unlink = Path.unlink
-    monkeypatch.setattr(Path, "unlink", lambda path, missing_ok=False: (written.append(f"-{path.name}"), unlink(path, missing_ok)) if path.suffix == ".json" else unlink(path, missing_ok))
+    monkeypatch.setattr(
+        Path,
+        "unlink",
+        lambda path, missing_ok=False: (
+            (written.append(f"-{path.name}"), unlink(path, missing_ok)) if path.suffix == ".json" else unlink(path, missing_ok)
+        ),
+    )
     publisher.init()
     written.clear()
     publisher.publish()

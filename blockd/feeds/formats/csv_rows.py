@@ -96,29 +96,35 @@ def instant(text: str) -> Instant | None:
         return None
 
 
-def records(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str | Bad]]:
-    """Join lines to records. Yields (number of the first line, the record); a quote that does not end gives Bad for its first line."""
-    waiting: list[tuple[int, str]] = []  # lines that are to be read (again), the first one next
+def records(lines: Iterable[tuple[int, str | Bad]]) -> Iterator[tuple[int, str | Bad]]:
+    """Join lines to records. Yields (number of the first line, the record); a quote that does not end gives Bad for its first line.
+
+    A line that is no text stands by itself, and no quote reaches over it.
+    """
+    waiting: list[tuple[int, str | Bad]] = []  # lines that are to be read (again), the first one next
     source = iter(lines)
     while True:
         line = waiting.pop(0) if waiting else next(source, None)
         if line is None:
             return
         number, text = line
-        if text.count('"') % 2 == 0:
+        if isinstance(text, Bad) or text.count('"') % 2 == 0:
             yield number, text
             continue
-        taken: list[tuple[int, str]] = []
-        open_quote, size = True, len(text.encode("utf-8", "surrogateescape"))
+        taken: list[tuple[int, str | Bad]] = []
+        parts, open_quote, size = [text], True, len(text.encode("utf-8", "surrogateescape"))
         while open_quote and size <= ROW_MAX_OCTETS:
             more = waiting.pop(0) if waiting else next(source, None)
             if more is None:
                 break
             taken.append(more)
+            if isinstance(more[1], Bad):
+                break
+            parts.append(more[1])
             size += 1 + len(more[1].encode("utf-8", "surrogateescape"))
             open_quote = more[1].count('"') % 2 == 0
         if open_quote or size > ROW_MAX_OCTETS:
             waiting[:0] = taken
             yield number, Bad(RowReason.QUOTE)
         else:
-            yield number, "\n".join([text, *(t for _, t in taken)])
+            yield number, "\n".join(parts)

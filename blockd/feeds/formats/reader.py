@@ -120,31 +120,14 @@ def _csv_rows(texts: Iterator[tuple[int, str | Bad]]) -> Iterator[tuple[int, Res
             break
     if columns is None:
         raise Refused("shape", "the file is empty: csv needs a header, entry,category,note,expires")
-    bad: list[tuple[int, Bad]] = []
-    for number, record in csv_rows.records(_only_text(texts, bad)):
-        yield from bad
-        bad.clear()
+    for number, record in csv_rows.records(texts):
         yield number, record if isinstance(record, Bad) else parse_row(Format.CSV, record, columns)
-    yield from bad
 
 
 def _rpz_rows(texts: Iterator[tuple[int, str | Bad]]) -> Iterator[tuple[int, Result]]:
     zone = rpz.Zone()
-    bad: list[tuple[int, Bad]] = []
-    for number, record in rpz.records(_only_text(texts, bad)):
-        yield from bad
-        bad.clear()
+    for number, record in rpz.records(texts):
         yield number, record if isinstance(record, Bad) else parse_row(Format.RPZ, record, zone)
-    yield from bad
-
-
-def _only_text(texts: Iterable[tuple[int, str | Bad]], bad: list[tuple[int, Bad]]) -> Iterator[tuple[int, str]]:
-    """Pass the lines that are text on; put the others into `bad`."""
-    for number, text in texts:
-        if isinstance(text, Bad):
-            bad.append((number, text))
-        else:
-            yield number, text
 
 
 @dataclass(slots=True)

@@ -181,28 +181,31 @@ def _says(name: str, owner: str, rdata: list[str], zone: Zone) -> tuple[Kind, Ac
     return Kind.SUBTREE, None
 
 
-def records(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str | Bad]]:
+def records(lines: Iterable[tuple[int, str | Bad]]) -> Iterator[tuple[int, str | Bad]]:
     """Join the lines of a record in parentheses. Yields (number of its first line, the record).
 
     Parentheses that do not close within a row's length make the first line bad; reading goes on with the line after it.
     """
-    waiting: list[tuple[int, str]] = []
+    waiting: list[tuple[int, str | Bad]] = []
     source = iter(lines)
     while True:
         line = waiting.pop(0) if waiting else next(source, None)
         if line is None:
             return
         number, text = line
-        if not _opens(text):
+        if isinstance(text, Bad) or not _opens(text):
             yield number, text
             continue
-        taken: list[tuple[int, str]] = []
-        is_open, size = True, len(text)
+        taken: list[tuple[int, str | Bad]] = []
+        parts, is_open, size = [text], True, len(text)
         while is_open and size <= ROW_MAX_OCTETS:
             more = waiting.pop(0) if waiting else next(source, None)
             if more is None:
                 break
             taken.append(more)
+            if isinstance(more[1], Bad):
+                break
+            parts.append(more[1])
             size += 1 + len(more[1])
             split = tokens(more[1], 1)
             if split is None:
@@ -212,7 +215,7 @@ def records(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str | Bad]]
             waiting[:0] = taken
             yield number, Bad(RowReason.SYNTAX)
         else:
-            yield number, "\n".join([text, *(t for _, t in taken)])
+            yield number, "\n".join(parts)
 
 
 def _opens(text: str) -> bool:

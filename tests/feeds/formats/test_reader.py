@@ -18,7 +18,11 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in zip([0, *at], [*at, len(data)], strict=True)]
 
 
-CONTENT = st.lists(st.sampled_from([b"a.example", b"\n", b"\r\n", b'"', b",", b"(", b")", b"CNAME .", b" ", b"\xff", b"#", b"entry", b"\xef\xbb\xbf", b"x" * 4000])).map(b"".join)
+CONTENT = st.lists(
+    st.sampled_from(
+        [b"a.example", b"\n", b"\r\n", b'"', b",", b"(", b")", b"CNAME .", b" ", b"\xff", b"#", b"entry", b"\xef\xbb\xbf", b"x" * 4000]
+    )
+).map(b"".join)
 
 
 @given(data=CONTENT, cuts=st.lists(st.integers(0, 20_000), max_size=6))
@@ -82,7 +86,9 @@ def test_the_numbers_that_are_kept_are_few():
     assert len(counted.numbers["character"]) == NUMBERS_MAX_ROWS
 
 
-@pytest.mark.parametrize("name", ["gambling.domains", "malware.hosts", "phishing.wildcard", "advertising.adblock", "sanctions.rpz", "csam.urls", "court.csv"])
+@pytest.mark.parametrize(
+    "name", ["gambling.domains", "malware.hosts", "phishing.wildcard", "advertising.adblock", "sanctions.rpz", "csam.urls", "court.csv"]
+)
 def test_the_example_lists_have_no_bad_row(name):
     counted = tally(Format(name.rpartition(".")[2]), [shipped(f"examples/{name}").read_bytes()])
     assert counted.rows > 0
@@ -118,7 +124,8 @@ def test_real_lists_in_two_formats_hold_the_same_names():
     folder = real_lists()
     assert folder is not None
     hosts, adblock = (
-        {str(e.name) for _, r in read_rows(f, [(folder / f"blp-scam.{f.value}").read_bytes()]) for e in entries_of(r)} for f in (Format.HOSTS, Format.ADBLOCK)
+        {str(e.name) for _, r in read_rows(f, [(folder / f"blp-scam.{f.value}").read_bytes()]) for e in entries_of(r)}
+        for f in (Format.HOSTS, Format.ADBLOCK)
     )
     assert hosts == adblock
 

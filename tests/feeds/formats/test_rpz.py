@@ -96,7 +96,10 @@ def test_the_origin_is_that_of_the_soa():
 
 
 def test_without_an_origin_names_are_as_they_stand():
-    assert read(HEAD + "bad.example CNAME .\nbad.example.org. CNAME .\n") == [(5, B, "bad.example", Action.NXDOMAIN), (6, B, "bad.example.org", Action.NXDOMAIN)]
+    assert read(HEAD + "bad.example CNAME .\nbad.example.org. CNAME .\n") == [
+        (5, B, "bad.example", Action.NXDOMAIN),
+        (6, B, "bad.example.org", Action.NXDOMAIN),
+    ]
 
 
 def test_an_origin_in_between_moves_owners_not_the_apex():
