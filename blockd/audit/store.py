@@ -39,6 +39,7 @@ ENTRIES = "entries.jsonl"
 HEAD = "head.json"
 REASONS = "reasons.jsonl"
 PSEUDONYM_KEY = "pseudonym.key"
+PSEUDONYM_KEY_BYTES = 16
 REASON_MAX_CHARS = 1000
 
 
@@ -65,10 +66,10 @@ class AuditLog:
         try:
             frontier = _replay(folder, fd)
             _fsync_names(folder)  # a file that was made just now must not be lost with its first entries
+            return cls(folder, fd, frontier)
         except BaseException:
             os.close(fd)
             raise
-        return cls(folder, fd, frontier)
 
     @property
     def size(self) -> int:
@@ -112,8 +113,14 @@ class AuditLog:
         line = json.dumps({"commitment": digest, "salt": salt.hex(), "who": who, "reason": reason}, sort_keys=True) + "\n"
         fd = os.open(self._folder / REASONS, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, line.encode())
-            os.fsync(fd)
+            end = os.fstat(fd).st_size
+            try:
+                _write(fd, line.encode())
+                os.fsync(fd)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(fd, end)  # half a reason would spoil the next one's line
+                raise
         finally:
             os.close(fd)
         return pseudonym(self._key, who), digest
@@ -128,7 +135,7 @@ class AuditLog:
         data = json.dumps({"size": self.size, "root": self.root}).encode()
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
         try:
-            os.write(fd, data)
+            _write(fd, data)
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -136,11 +143,12 @@ class AuditLog:
 
 
 def read_entries(folder: Path) -> Iterator[Entry]:
-    """Every entry from the first, without holding the record: for those who only read. A torn last line is none. OSError, Corrupt."""
+    """Every entry from the first, without holding the record: for those who only read. It ends at a line that is torn or cannot be read. OSError."""
     with (folder / ENTRIES).open("rb") as file:
         for line in file:
-            if line.endswith(b"\n"):
-                yield decode(line[:-1])
+            if not line.endswith(b"\n") or not _whole(line):
+                return
+            yield decode(line[:-1])
 
 
 def _replay(folder: Path, fd: int) -> Frontier:
@@ -197,18 +205,30 @@ def _head(folder: Path) -> tuple[int, str]:
 
 
 def _pseudonym_key(folder: Path) -> bytes:
+    """Read the key, or make it: whole under its name or not at all. One that is not whole makes pseudonyms that anyone can undo: it is made anew."""
     path = folder / PSEUDONYM_KEY
+    with contextlib.suppress(FileNotFoundError):
+        key = path.read_bytes()
+        if len(key) == PSEUDONYM_KEY_BYTES:
+            return key
+    key = secrets.token_bytes(PSEUDONYM_KEY_BYTES)
+    draft = folder / f"{PSEUDONYM_KEY}.new"
+    draft.unlink(missing_ok=True)
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    try:
-        key = secrets.token_bytes(16)
-        os.write(fd, key)
+        _write(fd, key)
         os.fsync(fd)
-        return key
     finally:
         os.close(fd)
+    draft.rename(path)
+    _fsync_names(folder)
+    return key
+
+
+def _write(fd: int, data: bytes) -> None:
+    """All of it: a disk that fills up may take a part and say so by the count alone."""
+    while data:
+        data = data[os.write(fd, data) :]
 
 
 def _write_all(fd: int, data: bytes, at: int) -> None:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
 
 import pytest
 
-from blockd.audit.record import Entry, Event, commitment, decode
-from blockd.audit.store import ENTRIES, HEAD, REASONS, AuditLog
+from blockd.audit.record import Entry, Event, commitment, decode, pseudonym
+from blockd.audit.store import ENTRIES, HEAD, PSEUDONYM_KEY, REASONS, AuditLog, read_entries
 from blockd.errors import Corrupt, Unavailable
 from blockd.terms import ListName
 
@@ -113,3 +114,70 @@ def test_reasons_stay_on_the_node(folder):
     kept = json.loads((folder / REASONS).read_text().splitlines()[-1])
     assert commitment(bytes.fromhex(kept["salt"]), kept["reason"]) == digest
     assert stat.S_IMODE((folder / REASONS).stat().st_mode) == 0o600
+
+
+def fills_up(after: int):
+    """A disk with room for so many octets: the write that meets the end takes a part, the next one is refused."""
+    left = [after]
+    write = os.write
+
+    def work(fd, data):
+        if not left[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        part = data[: left[0]]
+        left[0] -= len(part)
+        return write(fd, part)
+
+    return work
+
+
+@pytest.mark.parametrize("room", [0, 7])
+def test_a_full_disk_leaves_no_half_key_of_pseudonyms(tmp_path, monkeypatch, room):
+    """An empty key would make a pseudonym the plain hash of a name, which anybody can guess."""
+    with monkeypatch.context() as full, pytest.raises(OSError, match="No space"):
+        full.setattr("blockd.audit.store.os.write", fills_up(room))
+        AuditLog.open(tmp_path)
+    log = AuditLog.open(tmp_path)
+    assert len((tmp_path / PSEUDONYM_KEY).read_bytes()) == 16
+    name = log.explain("alice", "why")[0]
+    log.close()
+    log = AuditLog.open(tmp_path)
+    assert log.explain("alice", "again")[0] == name
+    log.close()
+
+
+def test_half_a_key_of_pseudonyms_is_made_anew(tmp_path):
+    (tmp_path / PSEUDONYM_KEY).write_bytes(b"")
+    log = AuditLog.open(tmp_path)
+    assert log.explain("alice", "why")[0] != pseudonym(b"", "alice")
+    log.close()
+
+
+def test_a_reason_that_does_not_fit_is_not_half_there(folder, monkeypatch):
+    log = AuditLog.open(folder)
+    log.explain("alice", "one")
+    with monkeypatch.context() as full, pytest.raises(OSError, match="No space"):
+        full.setattr("blockd.audit.store.os.write", fills_up(30))
+        log.explain("bob", "two")
+    log.explain("carol", "three")
+    log.close()
+    assert [json.loads(line)["reason"] for line in (folder / REASONS).read_text().splitlines()] == ["one", "three"]
+
+
+def test_a_head_that_does_not_fit_leaves_the_one_before(folder, monkeypatch):
+    log = AuditLog.open(folder)
+    with monkeypatch.context() as full:
+        full.setattr("blockd.audit.store.os.write", fills_up(10))
+        log.append(entry(5))
+    log.close()
+    log = AuditLog.open(folder)
+    assert log.size == 6
+    log.close()
+
+
+def test_readers_see_every_whole_entry_and_hold_nothing(folder):
+    log = AuditLog.open(folder)
+    with (folder / ENTRIES).open("ab") as file:
+        file.write(b"\0\0\0\n")
+    assert [e.version for e in read_entries(folder)] == list(range(5))
+    log.close()
