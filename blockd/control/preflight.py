@@ -2,6 +2,7 @@
 
 - No other blockd runs these roles on the same directories: it would take the record and the counters away from this one, or this one from it.
 - The table's key can be read, when there is one.
+- The program that runs the roles can be run by the user that blockd has become.
 """
 
 from __future__ import annotations
@@ -33,6 +34,12 @@ def lock_roles(runtime_dir: Path, roles: Iterable[str]) -> ExitStack:
             except OSError as error:
                 raise Unavailable(f"{path}: {error.strerror}: run blockd as root or as its own user") from None
         return held.pop_all()
+
+
+def check_program(path: str) -> None:
+    """Unavailable: the interpreter `path` is not there for us, as below a home directory that is closed to the user of blockd."""
+    if not os.access(path, os.X_OK):
+        raise Unavailable(f"{path} cannot be run by this user: install blockd where the user of [run] can read it")
 
 
 def check_key(state_dir: Path) -> None:

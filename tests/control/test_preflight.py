@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from blockd.control.preflight import check_key, lock_roles
+from blockd.control.preflight import check_key, check_program, lock_roles
 from blockd.errors import Unavailable
 from blockd.table.store import make_key
 
@@ -46,6 +46,14 @@ def test_the_key(tmp_path):
     (tmp_path / "table.key").mkdir()
     with pytest.raises(Unavailable, match=r"table\.key: Is a directory"):
         check_key(tmp_path)
+
+
+def test_a_program_that_cannot_be_run(tmp_path):
+    check_program(sys.executable)
+    (tmp_path / "python").write_text("")
+    for path in (tmp_path / "python", tmp_path / "none"):
+        with pytest.raises(Unavailable, match="cannot be run"):
+            check_program(str(path))
 
 
 CONFIG = """
