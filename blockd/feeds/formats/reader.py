@@ -8,6 +8,7 @@ A list is never in memory as a whole. A row longer than :data:`ROW_MAX_OCTETS` i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -162,9 +163,32 @@ class Tally:
         return self.bad_rows > share * self.rows
 
 
+_NAME = rb"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z_-][A-Za-z0-9_-]{0,62}"
+_PLAIN = {
+    Format.DOMAINS: re.compile(_NAME),
+    Format.HOSTS: re.compile(rb"(?:0\.0\.0\.0|127\.0\.0\.1|::1?) (?!local|broadcast|ip6-)" + _NAME),
+    Format.WILDCARD: re.compile(rb"\*\." + _NAME),
+    Format.ADBLOCK: re.compile(rb"\|\|" + _NAME + rb"\^"),
+}
+"""Rows that are one good entry whatever else: nearly all rows of large lists. Names beyond these go the long way, which gives reasons."""
+
+_PLAIN_MAX_OCTETS = 253
+
+
 def tally(format: Format, blocks: Iterable[bytes]) -> Tally:  # noqa: A002
-    """Read a whole list only to count. Refused("shape") as :func:`read_rows`."""
+    """Read a whole list only to count, which is faster than :func:`read_rows`. Refused("shape") as there."""
     counted = Tally()
-    for number, result in read_rows(format, blocks):
-        counted.add(number, result)
+    if format not in _PLAIN:
+        for number, result in read_rows(format, blocks):
+            counted.add(number, result)
+        return counted
+    plain = _PLAIN[format].fullmatch
+    for number, line in split_lines(blocks):
+        if isinstance(line, Bad):
+            counted.add(number, line)
+        elif len(line) <= _PLAIN_MAX_OCTETS and plain(line):
+            counted.rows += 1
+            counted.entries += 1
+        else:
+            counted.add(number, parse_row(format, line.decode("utf-8", "surrogateescape")))
     return counted

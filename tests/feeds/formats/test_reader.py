@@ -72,6 +72,22 @@ def test_tally_counts_rows_entries_and_reasons():
     assert counted.numbers == {"hosts_address": [4, 6], "no_name": [5]}
 
 
+ROWS = st.sampled_from(
+    [b"a.example", b"A.Example.", b"localhost", b"local.example", b"ip6-x", b"9.example", b"x.9", b"a" * 64,
+        b"a." * 126 + b"b", b"a." * 127 + b"b", b"x y", b"", b"-._", b"_a-"]
+)  # fmt: skip
+FRAMES = st.sampled_from([b"%b", b"*.%b", b"||%b^", b"0.0.0.0 %b", b"::1 %b", b":: %b ", b"127.0.0.1\t%b", b"#%b", b"%b # c", b"||%b^$x"])
+
+
+@given(rows=st.lists(st.tuples(FRAMES, ROWS)), format=st.sampled_from(list(Format)))
+def test_counting_fast_and_reading_agree(rows, format):
+    data = b"entry\n" + b"\n".join(frame % row for frame, row in rows)
+    slow = Tally()
+    for number, result in read_rows(format, [data]):
+        slow.add(number, result)
+    assert tally(format, [data]) == slow
+
+
 def test_the_budget_is_one_percent():
     counted = Tally(rows=1000, bad={"character": 10})
     assert not counted.exceeds_budget()
