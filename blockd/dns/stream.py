@@ -6,6 +6,9 @@ connection: it says which message is next, whether to read on, and when to close
 - Messages may come split anywhere, the length included, and several at once (RFC 7766 §8). Answers go out as they come (§7).
 - A query longer than QUERY_MAX_BYTES ends the connection: no question needs it (RFC 7766 §8 allows a limit).
 - A client may have IN_FLIGHT_MAX queries under way; what it sends beyond is not read until one is answered.
+- What is no stream of messages is not read on: earlier queries are answered, our side is closed, and what still comes is thrown away until
+  the client closes too, for LINGER_MS and LINGER_MAX_BYTES at most. Closing at once would reset the connection, and a reset
+  overtakes answers that are on their way (RFC 1122 §4.2.2.13).
 - It is closed when it is idle for IDLE_MS (RFC 7766 §6.2.3), when a message that it began is not whole after MESSAGE_MS, when it does
   not take its answers for WRITE_MS, and when it has closed its side and everything is answered.
 """
@@ -20,6 +23,8 @@ IN_FLIGHT_MAX = 64  # queries of one connection
 IDLE_MS = 8000
 MESSAGE_MS = 5000
 WRITE_MS = 5000
+LINGER_MS = 1000
+LINGER_MAX_BYTES = 128 << 10
 
 
 class Framer:
@@ -64,7 +69,7 @@ class Framer:
 class Conversation:
     """One client's connection. `now_ms` of any monotonic clock."""
 
-    __slots__ = ("_begun_ms", "_framer", "_stuck_ms", "_touched_ms", "broken", "ended", "idle_ms", "in_flight")
+    __slots__ = ("_begun_ms", "_discarded", "_framer", "_stuck_ms", "_touched_ms", "broken", "ended", "idle_ms", "in_flight")
 
     def __init__(self, now_ms: int, size_max_bytes: int = QUERY_MAX_BYTES) -> None:
         self._framer = Framer(size_max_bytes)
@@ -74,10 +79,14 @@ class Conversation:
         self.idle_ms = IDLE_MS
         self.in_flight = 0
         self.ended = False  # the client sends no more
-        self.broken = False  # what it sent is no stream of messages
+        self.broken = False  # it is not listened to any more: what it sent is no stream of messages, or it may not ask
+        self._discarded = 0  # octets since then
 
     def receive(self, data: bytes, now_ms: int) -> None:
         """Take what was read."""
+        if self.broken:
+            self._discarded += len(data)
+            return
         self._framer.feed(data)
         self._touched_ms = now_ms
         if self._begun_ms is None:
@@ -105,6 +114,10 @@ class Conversation:
         self.in_flight -= 1
         self._touched_ms = now_ms
 
+    def refuse(self) -> None:
+        """Listen no more; what is in flight is answered."""
+        self.broken = True
+
     def end(self) -> None:
         """The client has closed its side; what it asked is still answered."""
         self.ended = True
@@ -122,7 +135,9 @@ class Conversation:
     @property
     def reads(self) -> bool:
         """Tell whether more may be read."""
-        return not (self.broken or self.ended or self._stuck_ms is not None or self.in_flight >= IN_FLIGHT_MAX)
+        if self.broken:
+            return not (self.ended or self.in_flight)
+        return not (self.ended or self._stuck_ms is not None or self.in_flight >= IN_FLIGHT_MAX)
 
     @property
     def full(self) -> bool:
@@ -131,15 +146,19 @@ class Conversation:
 
     @property
     def finished(self) -> bool:
-        """Tell whether to close: nothing more will come, and nothing is in flight."""
+        """Tell whether to close our side: nothing more will come, and nothing is in flight."""
         return (self.broken or self.ended) and not self.in_flight
 
     def expired(self, now_ms: int) -> bool:
         """Tell whether its time is up."""
+        if self._discarded > LINGER_MAX_BYTES:
+            return True
         if self._stuck_ms is not None:
             return now_ms - self._stuck_ms >= WRITE_MS
         if self.in_flight:
             return False  # the resolver's own deadline ends that
+        if self.broken:
+            return now_ms - self._touched_ms >= LINGER_MS
         if self._begun_ms is not None and self._framer.begun:
             return now_ms - self._begun_ms >= MESSAGE_MS
         return now_ms - self._touched_ms >= self.idle_ms

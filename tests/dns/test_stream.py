@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockd.dns.stream import IDLE_MS, IN_FLIGHT_MAX, MESSAGE_MS, QUERY_MAX_BYTES, WRITE_MS, Conversation, Framer
+from blockd.dns.stream import (
+    IDLE_MS,
+    IN_FLIGHT_MAX,
+    LINGER_MAX_BYTES,
+    LINGER_MS,
+    MESSAGE_MS,
+    QUERY_MAX_BYTES,
+    WRITE_MS,
+    Conversation,
+    Framer,
+)
 from blockd.errors import Refused
 
 
@@ -136,6 +146,31 @@ def test_garbage_ends_it_after_what_was_good():
     assert talk.broken
     assert not talk.finished
     talk.answered(1)
+    assert talk.finished
+
+
+def test_after_garbage_what_still_comes_is_thrown_away_within_limits():
+    talk = Conversation(0)
+    talk.receive(b"\xff\xff", 100)
+    assert talk.take(100) is None
+    assert talk.finished
+    assert talk.reads
+    talk.receive(b"x" * LINGER_MAX_BYTES, 100)
+    assert talk.take(100) is None
+    assert not talk.expired(100 + LINGER_MS - 1)
+    assert talk.expired(100 + LINGER_MS)
+    talk.receive(b"x", 101)
+    assert talk.expired(101)
+
+
+def test_who_is_refused_is_not_listened_to():
+    talk = Conversation(0)
+    talk.receive(framed(b"one", b"two"), 0)
+    assert talk.take(0) == b"one"
+    talk.refuse()
+    assert talk.take(0) is None
+    assert not talk.finished
+    talk.answered(0)
     assert talk.finished
 
 

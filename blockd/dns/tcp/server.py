@@ -150,6 +150,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         self._paused = False
         self._pumping = False
         self._was_full = False
+        self._said_end = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Look at who it is, once."""
@@ -170,13 +171,16 @@ class TcpConnection(asyncio.BufferedProtocol):
         """Take what was read."""
         self.conversation.receive(bytes(_SCRATCH[:nbytes]), self._door.driver.now_ms())
         self._door.connections.touch(self)
-        self._pump()
+        if self.conversation.broken and self.conversation.expired(self._door.driver.now_ms()):
+            self.abort()
+        else:
+            self._pump()
 
     def eof_received(self) -> bool:
         """The client has closed its side: what it asked is still answered (RFC 7766 §6.2.4 has clients that do so)."""
         self.conversation.end()
         self._pump()
-        return True
+        return not self._said_end  # False: both sides have closed
 
     def pause_writing(self) -> None:
         """The client does not take its answers: read no more of it."""
@@ -235,7 +239,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         now = driver.now_ms()
         if not self._allowed:
             self._deliver(driver.core.prohibit(message, Transport.TCP, family, now))
-            self.conversation.end()
+            self.conversation.refuse()
             return
         answer = driver.core.handle(message, Transport.TCP, family, now)
         if isinstance(answer, Ask):
@@ -261,9 +265,12 @@ class TcpConnection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if self.conversation.finished and not self._pumping:
-            transport.close()  # sends what is buffered first
-            return
+        if self.conversation.finished and not self._pumping and not self._said_end:
+            self._said_end = True
+            if self.conversation.ended:
+                transport.close()  # sends what is buffered first
+                return
+            transport.write_eof()
         wanted = self.conversation.reads and not self._pumping
         if wanted and self._paused:
             self._paused = False

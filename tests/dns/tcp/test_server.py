@@ -129,6 +129,22 @@ def test_an_oversized_query_ends_the_connection_and_harms_nobody(r):
         assert receive(other).id == 5
 
 
+def test_answers_before_garbage_are_not_overtaken_by_a_reset(r):
+    with connected(r) as s:
+        s.sendall(framed(*[query(id=n).to_wire() for n in range(20)]) + b"\xff\xff" + b"x" * 50_000)
+        assert [receive(s).id for _ in range(20)] == list(range(20))
+        assert s.recv(1) == b""  # an end, not a reset
+        s.shutdown(socket.SHUT_WR)
+    until(lambda: not r.stats()["tcp_connections"])
+
+
+def test_a_client_that_floods_after_garbage_is_dropped(r):
+    with connected(r) as s, pytest.raises(OSError, match=r"reset|Broken"):
+        s.sendall(b"\0\0")
+        for _ in range(1000):
+            s.sendall(b"x" * 65536)
+
+
 @pytest.mark.parametrize(
     "garbage",
     [
