@@ -78,10 +78,10 @@ class Supervisor:
         self._place = preflight.lock_roles(config.runtime_dir, self._roles)
         self._bind(config)
         hardening.drop_to(config.run.user)
-        preflight.check_program(sys.executable)
         preflight.check_key(config.state_dir)
         if config.run.user:
             load(self._path)  # as the roles will: what root alone can read is one line now, not a role that dies again and again
+        preflight.check_program(sys.executable)
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(logs.loop_exception_handler)
         reload_asked = asyncio.Event()
