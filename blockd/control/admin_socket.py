@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("blockd.control")
 
 CONNECTIONS_MAX = 32
+CALLER_CONNECTIONS_MAX = 8  # of one user: nobody can keep the others, or root, from the levers
+REQUEST_MAX_BYTES = 256 << 10  # a command names its lists; this is memory that anyone who can open the socket can take
+IDLE_S = 60.0  # for a command to arrive, and for its answer to be taken
 SUN_PATH_MAX_BYTES = 107  # unix(7)
 
 OPERATOR = frozenset({"update", "hold", "resume", "rollback", "kill"})
@@ -86,7 +89,7 @@ class AdminSocket:
         self._path: Path | None = None
         self._operators: tuple[str, ...] = ()
         self._approvers: tuple[str, ...] = ()
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: dict[asyncio.StreamWriter, int] = {}  # and whose it is: uid
 
     async def listen(self, config: Config) -> None:
         """Listen, and again after a reload."""
@@ -98,15 +101,15 @@ class AdminSocket:
             raise Misconfigured(
                 f"[admin] socket: the path has more than {SUN_PATH_MAX_BYTES} octets, which the kernel does not take: choose a shorter one"
             )
-        await self.stop()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
-            self._server = await asyncio.start_unix_server(self._serve, str(path), limit=lines.LINE_MAX_BYTES)
+            server = await asyncio.start_unix_server(self._serve, str(path), limit=REQUEST_MAX_BYTES)
             path.chmod(0o660)
         except OSError as error:
             raise Unavailable(f"the control socket {path} cannot be made: {error.strerror}") from None
-        self._path = path
+        await self.stop()  # the old one, now that the new one is there
+        self._server, self._path = server, path
 
     async def stop(self) -> None:
         """Close, and take the file away."""
@@ -120,28 +123,30 @@ class AdminSocket:
             self._path = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._open) >= CONNECTIONS_MAX:
-            writer.close()
-            return
-        self._open.add(writer)
+        caller = peer(writer.get_extra_info("socket"))
+        mine = sum(uid == caller.uid for uid in self._open.values())
+        full = mine >= CALLER_CONNECTIONS_MAX or (caller.uid != 0 and len(self._open) >= CONNECTIONS_MAX)
+        if full:
+            LOG.warning("the control socket has no room for another connection of %s", caller.name)
+        else:
+            self._open[writer] = caller.uid
         try:
-            with contextlib.suppress(ConnectionError):
-                caller = peer(writer.get_extra_info("socket"))
-                while True:
-                    answer = await self._next(caller, reader)
-                    if answer is None:
-                        break
-                    await lines.send(writer, answer)
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                if full:
+                    await lines.send(writer, {"error": "too many connections are open already: end one and try again", "reason": "busy"})
+                while not full and (answer := await self._next(caller, reader)) is not None:
+                    await asyncio.wait_for(lines.send(writer, answer), IDLE_S)
         finally:
-            self._open.discard(writer)
+            self._open.pop(writer, None)
             writer.close()
 
     async def _next(self, caller: Caller, reader: asyncio.StreamReader) -> dict[str, Any] | None:
         try:
-            message = await lines.receive(reader)
-            if message is None:
+            try:
+                message = await asyncio.wait_for(lines.receive(reader), IDLE_S)
+            except TimeoutError:
                 return None
-            return await self.answer(caller, message)
+            return None if message is None else await self.answer(caller, message)
         except Refused as error:
             return {"error": str(error), "reason": error.reason}
         except BlockdError as error:

@@ -38,7 +38,7 @@ async def receive(reader: asyncio.StreamReader) -> dict[str, Any] | None:
     try:
         line = await reader.readline()
     except ValueError:
-        raise Refused("shape", f"the other side sent a line over {LINE_MAX_BYTES} octets") from None
+        raise Refused("shape", "the other side sent a line over the limit") from None
     except ConnectionError:
         return None
     return decode(line) if line.endswith(b"\n") else None

@@ -8,7 +8,7 @@ import pytest
 
 from blockd.admin.client import call
 from blockd.config.schema import Admin, Config
-from blockd.control.admin_socket import AdminSocket, Caller
+from blockd.control.admin_socket import CALLER_CONNECTIONS_MAX, REQUEST_MAX_BYTES, AdminSocket, Caller
 from blockd.errors import Misconfigured, Refused, Unavailable
 
 
@@ -92,3 +92,49 @@ async def test_a_path_that_the_kernel_does_not_take(tmp_path):
     with pytest.raises(Misconfigured, match="shorter"):
         await AdminSocket({}).listen(config(tmp_path, socket=tmp_path / ("x" * 120)))
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_one_user_cannot_take_all_connections(door, monkeypatch):
+    """A script that leaks connections, or someone who means it, must not keep root from the kill switch."""
+    admin, path = door
+    uid = 1000
+    monkeypatch.setattr("blockd.control.admin_socket.peer", lambda _: Caller(uid, uid))
+    idle = [await asyncio.open_unix_connection(path) for _ in range(CALLER_CONNECTIONS_MAX)]
+    while len(admin._open) < CALLER_CONNECTIONS_MAX:
+        await asyncio.sleep(0)
+    with pytest.raises(Refused, match="too many connections"):
+        await asyncio.to_thread(call, path, "status")
+    uid = 1001
+    assert await asyncio.to_thread(call, path, "status") == {"ready": True}
+    monkeypatch.setattr("blockd.control.admin_socket.CONNECTIONS_MAX", CALLER_CONNECTIONS_MAX)
+    with pytest.raises(Refused, match="too many connections"):
+        await asyncio.to_thread(call, path, "status")
+    uid = 0
+    assert await asyncio.to_thread(call, path, "status") == {"ready": True}
+    for _, writer in idle:
+        writer.close()
+
+
+async def test_who_says_nothing_is_let_go(door, monkeypatch):
+    monkeypatch.setattr("blockd.control.admin_socket.IDLE_S", 0.01)
+    reader, writer = await asyncio.open_unix_connection(door[1])
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+
+
+async def test_a_long_line_takes_no_more_memory_than_a_command_may(door):
+    reader, writer = await asyncio.open_unix_connection(door[1])
+    writer.write(b"x" * (4 * REQUEST_MAX_BYTES))
+    assert b"over" in await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+
+
+async def test_a_new_place_that_cannot_be_had_leaves_the_old_one(door, tmp_path):
+    admin, path = door
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable, match="cannot be made"):
+        await admin.listen(config(tmp_path, socket=tmp_path / "file" / "admin.sock"))
+    assert await asyncio.to_thread(call, path, "status") == {"ready": True}
+    await admin.listen(config(tmp_path, socket=tmp_path / "other.sock"))
+    assert await asyncio.to_thread(call, tmp_path / "other.sock", "status") == {"ready": True}
+    assert not path.exists()
