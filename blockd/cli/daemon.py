@@ -34,10 +34,17 @@ def control_socket(args: argparse.Namespace) -> Path:
     except Misconfigured as error:
         path: Path = args.config
         socket = guess(path)
-        if not path.is_file() or not socket.exists():
+        if not _is_there(path) or not _is_there(socket):
             raise
         say(f"blockd: {path} has faults ({len(error.faults)}; blockd check names them): asking the daemon that runs with the last good one")
         return socket
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a folder on the way that we may not look into
+        return False
 
 
 def guess(path: Path) -> Path:

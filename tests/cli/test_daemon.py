@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +42,15 @@ def test_the_socket_is_found_also_in_a_file_with_faults(tmp_path, text, place, c
 def test_no_file_is_a_fault(tmp_path):
     with pytest.raises(Misconfigured):
         control_socket(argparse.Namespace(config=tmp_path / "none.toml"))
+
+
+def test_a_folder_that_may_not_be_looked_into_is_no_bug(tmp_path, monkeypatch):
+    config = tmp_path / "blockd.toml"
+    config.write_text("no_such_key = 1\n")
+
+    def denied(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", denied)
+    with pytest.raises(Misconfigured):
+        control_socket(argparse.Namespace(config=config))
