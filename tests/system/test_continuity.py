@@ -43,17 +43,14 @@ class Stream:
             time.sleep(0.002)
 
     def _hear(self) -> None:
-        quiet_since = None
-        while self._running or (quiet_since is not None and time.monotonic() - quiet_since < 10):
-            if not self._running and len(self.late) == len(self.sent):
-                return
-            if not self._running and quiet_since is None:
-                quiet_since = time.monotonic()
+        stopped_at = None  # then the resolver's own deadline is waited for
+        while stopped_at is None or (time.monotonic() - stopped_at < 10 and len(self.late) < len(self.sent)):
+            if not self._running and stopped_at is None:
+                self._threads[0].join()
+                stopped_at = time.monotonic()
             try:
                 answer = dns.message.from_wire(self._socket.recv(4096))
             except TimeoutError:
-                if not self._running and quiet_since is None:
-                    quiet_since = time.monotonic()
                 continue
             self.late[answer.id] = time.monotonic() - self.sent[answer.id]
             if answer.id % 3 == 0 and not any(option.otype == 15 for option in answer.options):
