@@ -36,6 +36,7 @@ LOG = logging.getLogger("blockd.control")
 CONNECTIONS_MAX = 32
 CALLER_CONNECTIONS_MAX = 8  # of one user: nobody can keep the others, or root, from the levers
 REQUEST_MAX_BYTES = 256 << 10  # a command names its lists; this is memory that anyone who can open the socket can take
+BUSY_S = 1.0
 IDLE_S = 60.0  # for a command to arrive, and for its answer to be taken
 SUN_PATH_MAX_BYTES = 107  # unix(7)
 
@@ -89,6 +90,7 @@ class AdminSocket:
         self._path: Path | None = None
         self._operators: tuple[str, ...] = ()
         self._approvers: tuple[str, ...] = ()
+        self._turned_away = 0  # connections that are being told so
         self._open: dict[asyncio.StreamWriter, int] = {}  # and whose it is: uid
 
     async def listen(self, config: Config) -> None:
@@ -124,21 +126,30 @@ class AdminSocket:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         caller = peer(writer.get_extra_info("socket"))
-        mine = sum(uid == caller.uid for uid in self._open.values())
-        full = mine >= CALLER_CONNECTIONS_MAX or (caller.uid != 0 and len(self._open) >= CONNECTIONS_MAX)
-        if full:
-            LOG.warning("the control socket has no room for another connection of %s", caller.name)
-        else:
-            self._open[writer] = caller.uid
         try:
             with contextlib.suppress(ConnectionError, TimeoutError):
-                if full:
-                    await lines.send(writer, {"error": "too many connections are open already: end one and try again", "reason": "busy"})
-                while not full and (answer := await self._next(caller, reader)) is not None:
+                mine = sum(uid == caller.uid for uid in self._open.values())
+                if mine >= CALLER_CONNECTIONS_MAX or (caller.uid != 0 and len(self._open) >= CONNECTIONS_MAX):
+                    await self._turn_away(caller, reader, writer)
+                    return
+                self._open[writer] = caller.uid
+                while (answer := await self._next(caller, reader)) is not None:
                     await asyncio.wait_for(lines.send(writer, answer), IDLE_S)
         finally:
             self._open.pop(writer, None)
             writer.close()
+
+    async def _turn_away(self, caller: Caller, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        LOG.warning("the control socket has no room for another connection of %s", caller.name)
+        if self._turned_away >= CONNECTIONS_MAX:
+            return  # without a word
+        self._turned_away += 1
+        try:
+            await lines.send(writer, {"error": "too many connections are open already: end one and try again", "reason": "busy"})
+            with contextlib.suppress(Refused):
+                await asyncio.wait_for(lines.receive(reader), BUSY_S)  # closed before it has spoken, the caller would not read the answer
+        finally:
+            self._turned_away -= 1
 
     async def _next(self, caller: Caller, reader: asyncio.StreamReader) -> dict[str, Any] | None:
         try:

@@ -113,6 +113,9 @@ async def test_one_user_cannot_take_all_connections(door, monkeypatch):
     assert await asyncio.to_thread(call, path, "status") == {"ready": True}
     for _, writer in idle:
         writer.close()
+        await writer.wait_closed()
+    while admin._open:
+        await asyncio.sleep(0)
 
 
 async def test_who_says_nothing_is_let_go(door, monkeypatch):
@@ -120,6 +123,7 @@ async def test_who_says_nothing_is_let_go(door, monkeypatch):
     reader, writer = await asyncio.open_unix_connection(door[1])
     assert await asyncio.wait_for(reader.read(), 5) == b""
     writer.close()
+    await writer.wait_closed()
 
 
 async def test_a_long_line_takes_no_more_memory_than_a_command_may(door):
@@ -127,6 +131,7 @@ async def test_a_long_line_takes_no_more_memory_than_a_command_may(door):
     writer.write(b"x" * (4 * REQUEST_MAX_BYTES))
     assert b"over" in await asyncio.wait_for(reader.readline(), 5)
     writer.close()
+    await writer.wait_closed()
 
 
 async def test_a_new_place_that_cannot_be_had_leaves_the_old_one(door, tmp_path):
