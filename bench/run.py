@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ORDER = ("micro_table", "micro_dns", "load_udp", "update")
+ORDER = ("micro_table", "micro_dns", "load_udp", "update", "peers")
 
 
 def main() -> int:

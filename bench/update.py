@@ -108,7 +108,8 @@ def main() -> int:
                 )
     ratios = [u / s for u, s in zip(updates, sorts, strict=True)]
     print(
-        f"median: sort -u {statistics.median(sorts):.2f} s, update to enforced {statistics.median(updates):.2f} s, ratio {statistics.median(ratios):.2f} (must be at most 3)"
+        f"median: sort -u {statistics.median(sorts):.2f} s, update to enforced {statistics.median(updates):.2f} s,"
+        f" ratio {statistics.median(ratios):.2f} (must be at most 3)"
     )
     return 0
 

@@ -1,0 +1,41 @@
+"""Knot Resolver: a response policy zone read by its policy module, one process."""
+
+from __future__ import annotations
+
+
+from bench.peer.base import Peer, write_rpz
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIGURATION = """net.listen('127.0.0.1', {port}, {{ kind = 'dns' }})
+net.ipv6 = false
+log_level('err')
+trust_anchors.remove('.')
+modules.unload('ta_update')
+modules.unload('ta_signal_query')
+modules.unload('priming')
+modules.unload('detect_time_skew')
+modules.unload('detect_time_jump') -- it empties the cache when a virtual machine's clock is set
+cache.open(128 * MB, 'lmdb://{folder}/cache')
+policy.add(policy.rpz(policy.DENY, '{folder}/rpz.zone', false))
+policy.add(policy.all(policy.STUB('127.0.0.1@{upstream}')))
+"""
+
+
+class Rpz(Peer):
+    name = "knot-resolver RPZ"
+    package = "knot-resolver"
+    programs = ("kresd",)
+
+    def convert(self, listed: Path) -> None:
+        write_rpz(self.folder / "rpz.zone", listed)
+
+    def configure(self) -> None:
+        (self.folder / "cache").mkdir(exist_ok=True)
+        text = CONFIGURATION.format(folder=self.folder, port=self.port, upstream=self.upstream_port)
+        (self.folder / "kresd.conf").write_text(text, encoding="ascii")
+
+    def command(self) -> list[str]:
+        return [self.program("kresd") or "kresd", "-n", "-q", "-c", str(self.folder / "kresd.conf"), str(self.folder)]

@@ -1,0 +1,87 @@
+"""An update while queries keep coming.
+
+Measured: from when a new list can be had to when its last new name is blocked, the longest gap between two answers on the way, and the queries
+that were lost. A window of the same length without an update comes first: its gap is the machine's own.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.programs import Load, command, result
+from bench.queries import name, names, write_queries
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.peer.base import Peer
+
+ENTRIES_MIN, ADDED = 100_000, 1_000
+RATE, TIMEOUT_MS, MIX = 10_000, 1000, (100, 900, 0)
+QUIET_S, WINDOW_S, PROBE_PAUSE_S, SETTLE_S = 3.0, 60.0, 0.01, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What one update under load showed."""
+
+    peer: str
+    entries: int
+    live_s: float  # until the last new name was blocked; 0 when it never was within the window
+    gap_max_ms: float
+    quiet_gap_max_ms: float
+    lost: int
+    sent: int
+    wrong: int  # answers that are neither the old list's nor the new one's
+
+
+def _lived(peer: Peer, asked: str, begin: float, until: float) -> float:
+    while time.perf_counter() - begin < until:
+        if peer.blocks(asked):
+            return time.perf_counter() - begin
+        time.sleep(PROBE_PAUSE_S)
+    return 0.0
+
+
+def _longer(home: Path, peer: Peer, entries: int) -> Path:
+    path = home / f"list-{entries}-and-{ADDED}"
+    if not path.exists():
+        with peer.listed.open(encoding="ascii") as old, path.open("w", encoding="ascii") as new:
+            new.writelines(old)
+            new.writelines(f"{row}\n" for row in names(ADDED, start=entries))
+    return path
+
+
+def update(program: Path, home: Path, peer: Peer, entries: int) -> Update:
+    """Add a thousand names to the running peer's list under a steady load."""
+    queries = write_queries(home / "queries-update", entries, seed=2)
+    longer = _longer(home, peer, entries)
+    peer.publish(longer)
+
+    def started(seconds: float) -> subprocess.Popen[str]:
+        words = command(program, queries, peer.port, seconds=seconds, mix=MIX, rate=RATE, timeout_ms=TIMEOUT_MS)
+        return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+
+    def ended(process: subprocess.Popen[str]) -> Load:
+        return result(process.communicate()[0])
+
+    quiet = ended(started(QUIET_S))
+    asked = name(entries + ADDED - 1)
+    window = WINDOW_S
+    busy = started(window)
+    time.sleep(SETTLE_S)
+    begin = time.perf_counter()
+    peer.replace(longer)
+    live = _lived(peer, asked, begin, window - SETTLE_S - (time.perf_counter() - begin))
+    seen = ended(busy)
+    wrong = seen.answered - round(seen.right() * seen.answered)
+    done = Update(peer.name, entries, live, seen.gap_max_ms, quiet.gap_max_ms, seen.lost, seen.sent, wrong)
+    print(
+        f"  update of {entries:,} under load: {peer.name}: live after {done.live_s:.2f} s, longest gap {done.gap_max_ms:.1f} ms"
+        f" (quiet: {done.quiet_gap_max_ms:.1f} ms), lost {done.lost} of {done.sent}, wrong {done.wrong}",
+        flush=True,
+    )
+    return done
