@@ -39,7 +39,12 @@ def wire(name: str) -> bytes:
 
 def query(name: str, qtype: int = 1) -> bytes:
     """RD, one question, an OPT of 1232."""
-    return struct.pack(">6H", 0x1234, 0x0100, 1, 0, 0, 1) + wire(name) + struct.pack(">HH", qtype, 1) + struct.pack(">BHHIH", 0, 41, 1232, 0, 0)
+    return (
+        struct.pack(">6H", 0x1234, 0x0100, 1, 0, 0, 1)
+        + wire(name)
+        + struct.pack(">HH", qtype, 1)
+        + struct.pack(">BHHIH", 0, 41, 1232, 0, 0)
+    )
 
 
 def answer(asked: bytes, records: int) -> bytes:
@@ -90,11 +95,18 @@ def measure(core: Core, names: Sequence[str]) -> list[tuple[str, float]]:
         ("free name, not cached: Ask", best_ns(lambda i: core.handle(free[i], 0, 4, 0), QUESTIONS)),
     ]
     for records, packets in answers.items():
-        rows.append((f"upstream answer of {records} records: walk", best_ns(lambda i, p=packets: core.walk_reply(asks[i], p[i], i & 0xFFFF), QUESTIONS)))
+        rows.append(
+            (
+                f"upstream answer of {records} records: walk",
+                best_ns(lambda i, p=packets: core.walk_reply(asks[i], p[i], i & 0xFFFF), QUESTIONS),
+            )
+        )
         replies = [core.walk_reply(ask, packet, i & 0xFFFF) for i, (ask, packet) in enumerate(zip(asks, packets, strict=True))]
         if not all(isinstance(reply, Reply) and reply.ttl_s == 60 for reply in replies):
             raise SystemExit("an answer did not pass the walk")
-        rows.append((f"upstream answer of {records} records: finish", best_ns(lambda i, r=replies: core.finish(asks[i], r[i], 0), QUESTIONS)))
+        rows.append(
+            (f"upstream answer of {records} records: finish", best_ns(lambda i, r=replies: core.finish(asks[i], r[i], 0), QUESTIONS))
+        )
         rows.append((f"cached answer of {records} records", best_ns(lambda i: core.handle(free[i], 0, 4, 1000), QUESTIONS)))
     return rows
 
@@ -106,7 +118,7 @@ def main() -> None:
     print(machine.header())
     with tempfile.TemporaryDirectory() as folder:
         core = core_over(names, Path(folder))
-        nothing = best_ns(lambda i: len(names), QUESTIONS)
+        nothing = best_ns(lambda _: len(names), QUESTIONS)
         rows = measure(core, names)
     print(f"{len(names):,} names in the table\n")
     for label, ns in rows:

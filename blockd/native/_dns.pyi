@@ -34,7 +34,9 @@ class Reply:
     rcode: Final[int]
     truncated: Final[bool]
     ttl_s: Final[int]  # least TTL of what will be cached; the negative rule for NXDOMAIN and NODATA; 0: not cacheable
-    hits: Final[tuple[tuple[tuple[int, bool], ...], ...]]  # one item a CNAME, DNAME, HTTPS or SVCB target with entries, in order of the answer
+    hits: Final[
+        tuple[tuple[tuple[int, bool], ...], ...]
+    ]  # one item a CNAME, DNAME, HTTPS or SVCB target with entries, in order of the answer
     failed: Final[bool]  # SERVFAIL, REFUSED and the like: try another upstream
 
 @final

@@ -145,7 +145,10 @@ static inline size_t answer_addresses(uint8_t *out, size_t room, const dns_quest
     answer_header(out, q, RCODE_NOERROR, 0);
     for (unsigned i = 0; i < n && i < ANSWER_ADDRESSES_MAX; i++) {
         answer_owner(&w, q, q->type, s->ttl_s, (uint16_t)bytes);
-        put_bytes(&w, six ? s->addresses6[i] : s->addresses4[i], bytes);
+        if (six) /* of constant size each: BPF has no memcpy to call */
+            put_bytes(&w, s->addresses6[i], 16);
+        else
+            put_bytes(&w, s->addresses4[i], 4);
     }
     answer_count(out, n, 0, answer_opt(&w, q, RCODE_NOERROR, ede));
     return w.full ? answer_bare(out, room, q, RCODE_NOERROR, ede, 1) : writer_at(&w);

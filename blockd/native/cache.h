@@ -2,7 +2,8 @@
  *
  *   ring    entries one behind the other in units of 16 octets. Space is made at the oldest entry; one that was used since it was written
  *           is moved to the front instead (second chance), CACHE_CHANCES_MAX for each new entry at most
- *   index   bucket = lower half of the key, 8 slots of {tag, place}. A full bucket gives up its least recently used-looking slot
+ *   index   two buckets for each key, of 8 slots of {tag, place}; an entry goes into the emptier. Two full buckets, which is rare while
+ *           half of all slots are free, give up the slot that was used least lately
  *
  * An entry is the part of an answer behind its question. The name has the same length for whoever asks, so its pointers hold; its owner
  * names point into the question, so each client sees its own letter case. It knows in which table (epoch) its targets were looked up.
@@ -17,7 +18,7 @@ enum {
     CACHE_SLOTS = 8,
     CACHE_CHANCES_MAX = 8,
     CACHE_BYTES_MIN = 1 << 16,   /* below it there is no cache */
-    CACHE_BYTES_PER_BUCKET = 1024, /* of all memory: 8 slots for about 4 entries of 230 octets */
+    CACHE_BYTES_PER_BUCKET = 512, /* of all memory: 8 slots for 4 entries of 112 octets, about the smallest */
 };
 
 typedef struct {
@@ -68,16 +69,20 @@ static inline void cache_plan(uint64_t bytes, uint32_t *buckets, uint32_t *units
     *units = ring < UINT32_MAX ? (uint32_t)ring : UINT32_MAX - 1;
 }
 
+/* The two buckets of a key; they may be one. */
+static inline cache_bucket *cache_bucket_of(const cache *c, uint64_t lo, unsigned which) { return &c->buckets[(which ? lo >> 32 : lo) & c->bucket_mask]; }
+
 static inline cache_slot *cache_slot_of(const cache *c, uint64_t hi, uint64_t lo)
 {
-    cache_bucket *b = &c->buckets[lo & c->bucket_mask];
     uint32_t tag = (uint32_t)(hi >> 32);
-    for (unsigned i = 0; i < CACHE_SLOTS; i++)
-        if (b->slots[i].place && b->slots[i].tag == tag) {
-            const cache_entry *e = cache_at(c, b->slots[i].place - 1);
-            if (e->hi == hi && e->lo == lo)
-                return &b->slots[i];
-        }
+    for (unsigned i = 0; i < 2 * CACHE_SLOTS; i++) {
+        cache_slot *s = &cache_bucket_of(c, lo, i / CACHE_SLOTS)->slots[i % CACHE_SLOTS];
+        if (!s->place || s->tag != tag)
+            continue;
+        const cache_entry *e = cache_at(c, s->place - 1);
+        if (e->hi == hi && e->lo == lo)
+            return s;
+    }
     return 0;
 }
 
@@ -170,19 +175,25 @@ static inline void cache_make_room(cache *c, uint32_t n, uint64_t now_ms)
 
 static inline cache_slot *cache_free_slot(cache *c, uint64_t lo, uint64_t now_ms)
 {
-    cache_bucket *b = &c->buckets[lo & c->bucket_mask];
-    cache_slot *worst = 0;
+    cache_slot *free_slot[2] = { 0, 0 }, *worst = 0;
+    unsigned taken[2] = { 0, 0 };
     uint64_t oldest = UINT64_MAX;
-    for (unsigned i = 0; i < CACHE_SLOTS; i++) {
-        if (!b->slots[i].place)
-            return &b->slots[i];
-        const cache_entry *e = cache_at(c, b->slots[i].place - 1);
+    for (unsigned i = 0; i < 2 * CACHE_SLOTS; i++) {
+        cache_slot *s = &cache_bucket_of(c, lo, i / CACHE_SLOTS)->slots[i % CACHE_SLOTS];
+        if (!s->place) {
+            free_slot[i / CACHE_SLOTS] = s;
+            continue;
+        }
+        taken[i / CACHE_SLOTS]++;
+        const cache_entry *e = cache_at(c, s->place - 1);
         uint64_t age = cache_expired(e, now_ms) ? 0 : e->stored_ms + (e->used ? 1ULL << 62 : 0);
         if (age < oldest) {
             oldest = age;
-            worst = &b->slots[i];
+            worst = s;
         }
     }
+    if (free_slot[0] || free_slot[1])
+        return free_slot[taken[1] < taken[0]];
     cache_entry *e = cache_at(c, worst->place - 1);
     if (!cache_expired(e, now_ms))
         c->evictions++;

@@ -28,7 +28,12 @@ from blockd.native._table import CompiledList, ListBuilder, Table, build_table
 from blockd.terms import Kind
 
 KEY = bytes(16)
-ENTRIES = ((b"bad\7example", Kind.SUBTREE), (b"one\7example", Kind.EXACT), (b"sub\3bad\7example", Kind.SUBTREE), (b"ok\3bad\7example", Kind.ALLOW_SUBTREE))
+ENTRIES = (
+    (b"bad\7example", Kind.SUBTREE),
+    (b"one\7example", Kind.EXACT),
+    (b"sub\3bad\7example", Kind.SUBTREE),
+    (b"ok\3bad\7example", Kind.ALLOW_SUBTREE),
+)
 DICTIONARY = (
     b"\3bad\7example\0", b"\3sub\3bad\7example\0", b"\2ok\3bad\7example\0", b"\xc0\x0c", b"\0\0\x29\x04\xd0\0\0\0\0\0\0", b"\0\x1a\0\0", b"\0\x0f\0\2\0\x0f",
     b"\0\xff\0\1", b"\0\x41\0\1", b"\0\1\0\3", b"\0\xfc\0\1", b"\0\1\0\0\0\0\0\1", b"\x3f" + b"a" * 63, b"\1a" * 64, b"\x80\0", b"\x28\0",

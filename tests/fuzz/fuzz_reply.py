@@ -27,7 +27,8 @@ NAME = b"\3www\6tested\7example\0"
 QUERY = struct.pack(">6H", 0xABCD, 0x0100, 1, 0, 0, 1) + NAME + struct.pack(">HH", 255, 1) + b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
 DICTIONARY = (
     b"\xc0\x0c", b"\xc0\x10", b"\xc0\x2a", b"\xc0\x36", b"\xff\xff", b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\1\2\3\4", b"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\2\xc0\x10",
-    b"\0\0\x29\x04\xd0\0\0\0\0\0\0", b"\3bad\7example\0", b"\xc0\x0c\0\x41\0\1\0\0\0\x3c\0\x0f\0\1\3bad\7example\0", b"\xc0\x10\0\6\0\1\0\0\0\x3c\0\x18\xc0\x0c\xc0\x0c" + bytes(20),
+    b"\0\0\x29\x04\xd0\0\0\0\0\0\0", b"\3bad\7example\0", b"\xc0\x0c\0\x41\0\1\0\0\0\x3c\0\x0f\0\1\3bad\7example\0",
+    b"\xc0\x10\0\6\0\1\0\0\0\x3c\0\x18\xc0\x0c\xc0\x0c" + bytes(20),
     b"\0\x27", b"\0\x21", b"\0\x23", b"\0\x2e", b"\0\x2f", b"\0\xfa", b"\x80\0\0\0", b"\x3f" + b"a" * 63, b"\1a" * 60, b"\0\1\0\1\0\1\0\1",
 )  # fmt: skip
 
@@ -97,7 +98,16 @@ def target(data: bytes) -> object:
         return "rdata"
     assert message.edns == 0
     compared = compare(packet, message) if not found.truncated else True
-    return found.rcode, found.truncated, len(found.hits), found.ttl_s > 0, compared, len(message.answer), len(message.authority), len(message.additional)
+    return (
+        found.rcode,
+        found.truncated,
+        len(found.hits),
+        found.ttl_s > 0,
+        compared,
+        len(message.answer),
+        len(message.authority),
+        len(message.additional),
+    )
 
 
 if __name__ == "__main__":

@@ -20,8 +20,25 @@ if TYPE_CHECKING:
 SOURCE = Path(__file__).with_suffix(".c")
 WARNINGS = ("-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'blockd' / 'native'}")
 ENVIRONMENT = {"ASAN_OPTIONS": "detect_leaks=1:halt_on_error=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
-QUERY_WORDS = (b"\3bad\7example\0", b"\xc0\x0c", b"\0\0\x29\x04\xd0\0\0\0\0\0\0", b"\0\x1a\0\0", b"\0\xff\0\1", b"\0\x41\0\1", b"\x3f" + b"a" * 63, b"\1a" * 64)
-REPLY_WORDS = (b"\xc0\x0c", b"\xc0\x10", b"\xc0\x2a", b"\xff\xff", b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\1\2\3\4", b"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\2\xc0\x10", b"\1a" * 60)
+QUERY_WORDS = (
+    b"\3bad\7example\0",
+    b"\xc0\x0c",
+    b"\0\0\x29\x04\xd0\0\0\0\0\0\0",
+    b"\0\x1a\0\0",
+    b"\0\xff\0\1",
+    b"\0\x41\0\1",
+    b"\x3f" + b"a" * 63,
+    b"\1a" * 64,
+)
+REPLY_WORDS = (
+    b"\xc0\x0c",
+    b"\xc0\x10",
+    b"\xc0\x2a",
+    b"\xff\xff",
+    b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\1\2\3\4",
+    b"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\2\xc0\x10",
+    b"\1a" * 60,
+)
 
 
 def compile_driver(folder: Path, *flags: str, compiler: str = "gcc", source: Path = SOURCE) -> Path:
@@ -34,18 +51,35 @@ def compile_driver(folder: Path, *flags: str, compiler: str = "gcc", source: Pat
 def make_table(folder: Path) -> None:
     """Names of the corpus, in one rule each: sets, and so verdicts, of every kind."""
     builder = ListBuilder(KEY, b"")
-    names = ["bad.example", "sub.bad.example", "ok.bad.example", "one.example", "tested.example", "a.example", "b.a.example", *(f"n{i}.example" for i in range(40))]
+    names = [
+        "bad.example",
+        "sub.bad.example",
+        "ok.bad.example",
+        "one.example",
+        "tested.example",
+        "a.example",
+        "b.a.example",
+        *(f"n{i}.example" for i in range(40)),
+    ]
     for row, name in enumerate(names):
         builder.add_name(wire(name), Kind.EXACT if row == 3 else Kind.SUBTREE, row, row)
     builder.write(folder / "list", b"[]")
-    build_table(folder / "table", KEY, [(CompiledList(folder / "list", KEY), list(range(len(names))))], b"", [Kind.EXACT if row == 3 else Kind.SUBTREE for row in range(len(names))])
+    build_table(
+        folder / "table",
+        KEY,
+        [(CompiledList(folder / "list", KEY), list(range(len(names))))],
+        b"",
+        [Kind.EXACT if row == 3 else Kind.SUBTREE for row in range(len(names))],
+    )
 
 
 def run(program: Path, mode: str, inputs: Iterable[bytes]) -> tuple[int, int]:
     """(inputs, what the mode counts). A sanitizer's report, a fault or a difference fails the test."""
     file = program.with_name("inputs")
     file.write_bytes(b"".join(struct.pack("<I", len(data)) + data for data in inputs))
-    done = subprocess.run([program, mode, file, program.with_name("table")], capture_output=True, text=True, env=ENVIRONMENT, timeout=100)
+    done = subprocess.run(
+        [program, mode, file, program.with_name("table")], capture_output=True, text=True, env=ENVIRONMENT, timeout=100, check=False
+    )
     assert done.returncode == 0, f"{mode}: exit {done.returncode}\n{done.stderr[-4000:]}"
     count, _, rest = done.stdout.partition(" inputs, ")
     return int(count), int(rest)

@@ -65,7 +65,13 @@ class Rig:
         self.configure()
 
     def configure(
-        self, *, addresses4: Sequence[bytes] = (ADDRESS4,), addresses6: Sequence[bytes] = (), ttl_s: int = 30, udp_max: int = 1232, not_ready: bool = False
+        self,
+        *,
+        addresses4: Sequence[bytes] = (ADDRESS4,),
+        addresses6: Sequence[bytes] = (),
+        ttl_s: int = 30,
+        udp_max: int = 1232,
+        not_ready: bool = False,
     ) -> None:
         self.core.configure(addresses4=addresses4, addresses6=addresses6, ttl_s=ttl_s, udp_max=udp_max, not_ready=not_ready)
 
@@ -96,7 +102,9 @@ class Rig:
         marks = None if url_hosts is None else bytes(url_hosts(some) for some in rules)
         self.core.swap(table, KEY, verdicts, index, marks)
 
-    def block(self, folder: Path, *names: str, action: int = NXDOMAIN, ede: int = 15, hit: int = CELL, shadow: tuple[int, ...] = ()) -> None:
+    def block(
+        self, folder: Path, *names: str, action: int = NXDOMAIN, ede: int = 15, hit: int = CELL, shadow: tuple[int, ...] = ()
+    ) -> None:
         """Everything under `names` gets one verdict."""
         self.swap(folder, {name: [(Kind.SUBTREE, 0)] for name in names}, [(action, ede, hit, shadow)], lambda _rules, _full: 0)
 
@@ -173,7 +181,9 @@ def ede(answer: dns.message.Message) -> int | None:
 def rrset(text: str) -> dns.rrset.RRset:
     """`owner ttl type data`, one record."""
     owner, ttl, rdtype, data = text.split(None, 3)
-    return dns.rrset.from_rdata(dns.name.from_text(owner), int(ttl), dns.rdata.from_text("IN", rdtype, data, origin=dns.name.root, relativize=False))
+    return dns.rrset.from_rdata(
+        dns.name.from_text(owner), int(ttl), dns.rdata.from_text("IN", rdtype, data, origin=dns.name.root, relativize=False)
+    )
 
 
 def upstream_answer(

@@ -12,7 +12,22 @@ import pytest
 
 from blockd.counts import layout
 from blockd.terms import Kind, Source, Transport
-from tests.native.dns_tools import ADDRESS4, ADDRESS6, CELL, DROP, NODATA, NXDOMAIN, REFUSED, SDE, STOP_PAGE, Rig, ask_for, check_soa, ede, wire
+from tests.native.dns_tools import (
+    ADDRESS4,
+    ADDRESS6,
+    CELL,
+    DROP,
+    NODATA,
+    NXDOMAIN,
+    REFUSED,
+    SDE,
+    STOP_PAGE,
+    Rig,
+    ask_for,
+    check_soa,
+    ede,
+    wire,
+)
 
 TYPES = ("A", "AAAA", "NS", "DS", "MX", "TXT", "HTTPS", "SVCB", "CNAME", "SOA", "DNSKEY", "RRSIG", "ANY", "TYPE1000", "TYPE65535")
 CLIENTS = (
@@ -165,7 +180,7 @@ def test_addresses_ttl_and_size_are_checked(rig):
         {"addresses4": [b"abc"]}, {"addresses4": [ADDRESS6]}, {"addresses6": [ADDRESS4]}, {"addresses4": [ADDRESS4] * 17}, {"ttl_s": -1}, {"ttl_s": 86401},
         {"udp_max": 511}, {"udp_max": 4097},
     ):  # fmt: skip
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"."):
             rig.configure(**wrong)
     with pytest.raises(TypeError):
         rig.configure(addresses4=["192.0.2.1"])
@@ -174,7 +189,12 @@ def test_addresses_ttl_and_size_are_checked(rig):
 
 
 def test_python_decides_and_the_core_answers(rig, tmp_path):
-    rig.swap(tmp_path, {"bad.example": [(Kind.SUBTREE, 0)]}, [(NXDOMAIN, 15, CELL, (CELL + 1,)), (0, -1, -1, ()), (DROP, -1, CELL, ())], lambda *_: 0xFFFFFFFF)
+    rig.swap(
+        tmp_path,
+        {"bad.example": [(Kind.SUBTREE, 0)]},
+        [(NXDOMAIN, 15, CELL, (CELL + 1,)), (0, -1, -1, ()), (DROP, -1, CELL, ())],
+        lambda *_: 0xFFFFFFFF,
+    )
     query = ask_for("a.bad.example", use_edns=0)
     ask = rig.ask(query)
     assert (ask.why, ask.hits) == ("hits", ((0, False),))

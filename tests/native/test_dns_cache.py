@@ -271,7 +271,12 @@ def test_shadow_hits_of_targets_are_counted_for_cached_answers_once_each(rig, tm
     rig.swap(tmp_path, {"seen.example": [(Kind.SUBTREE, 0)]}, [(NONE, -1, -1, (CELL,))], lambda *_: 0)
     query = ask_for("www.example.com")
     ask = rig.ask(query)
-    reply = rig.reply(ask, upstream_answer(ask, "www.example.com 300 CNAME a.seen.example", "a.seen.example 300 CNAME b.seen.example", "b.seen.example 300 A 192.0.2.1"))
+    reply = rig.reply(
+        ask,
+        upstream_answer(
+            ask, "www.example.com 300 CNAME a.seen.example", "a.seen.example 300 CNAME b.seen.example", "b.seen.example 300 A 192.0.2.1"
+        ),
+    )
     assert len(reply.hits) == 2
     rig.core.finish(ask, reply, rig.now_ms)
     assert rig.count(CELL) == 0  # Python counts what it judged

@@ -21,7 +21,9 @@ def rig() -> Rig:
 
 
 def requests(transport: int, family: str, qtype: str) -> int:
-    return layout.REQUESTS + (transport * len(layout.FAMILIES) + layout.FAMILIES.index(family)) * len(layout.TYPES) + layout.TYPES.index(qtype)
+    return (
+        layout.REQUESTS + (transport * len(layout.FAMILIES) + layout.FAMILIES.index(family)) * len(layout.TYPES) + layout.TYPES.index(qtype)
+    )
 
 
 def moved(rig: Rig, before) -> dict[int, int]:

@@ -22,7 +22,16 @@ def rig() -> Rig:
 
 def test_what_python_sees_of_an_ask(rig):
     ask = rig.ask(ask_for("wWw.example.com", "MX"))
-    assert [name for name in dir(ask) if not name.startswith("__")] == ["hits", "key", "qclass", "qtype", "transport", "upstream", "why", "wire"]
+    assert [name for name in dir(ask) if not name.startswith("__")] == [
+        "hits",
+        "key",
+        "qclass",
+        "qtype",
+        "transport",
+        "upstream",
+        "why",
+        "wire",
+    ]
     for name in ("why", "wire", "key", "hits", "qtype", "qclass", "transport", "more"):
         with pytest.raises(AttributeError):
             setattr(ask, name, 1)
@@ -76,9 +85,14 @@ def test_arguments_are_checked(rig):
         lambda: core.failure(ask, -1, -1, 0), lambda: core.failure(ask, 4096, -1, 0), lambda: core.failure(ask, 2, -2, 0), lambda: core.failure(ask, 2, 1 << 15, 0),
         lambda: core.note(0), lambda: core.note(1 << 40), lambda: core.blocked(ask, 99, 0), lambda: core.add_verdict((2, 15, -1, ()), [(1, True)] * 17),
     ):  # fmt: skip
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"."):
             call()
-    for call in (lambda: core.handle(b"", 0, 4, -1), lambda: core.note(-1), lambda: core.finish(ask, reply, -5), lambda: core.failure(ask, 1 << 40, -1, 0)):
+    for call in (
+        lambda: core.handle(b"", 0, 4, -1),
+        lambda: core.note(-1),
+        lambda: core.finish(ask, reply, -5),
+        lambda: core.failure(ask, 1 << 40, -1, 0),
+    ):
         with pytest.raises(OverflowError):
             call()
 
@@ -194,7 +208,13 @@ def test_swaps_and_cores_give_their_memory_back(tmp_path):
         rig = Rig(cache_bytes=1 << 20)
         layers(rig, tmp_path)
         for _ in range(20):
-            rig.core.swap(rig.table, bytes(range(16)), [(NXDOMAIN, 15, CELL, tuple(range(CELL, CELL + 100)))] * 100, bytes(8 * rig.table.sets), bytes(rig.table.sets))
+            rig.core.swap(
+                rig.table,
+                bytes(range(16)),
+                [(NXDOMAIN, 15, CELL, tuple(range(CELL, CELL + 100)))] * 100,
+                bytes(8 * rig.table.sets),
+                bytes(rig.table.sets),
+            )
         for number in range(100):
             query = raw_query(f"n{number}.example.com", 16)
             ask = rig.raw(query)

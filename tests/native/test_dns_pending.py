@@ -83,7 +83,7 @@ def test_as_a_dict_does_it(asks, seed, capacity):
             expired = pending.expire(now)
             due = {key: found for key, found in model.items() if found[1] <= now}
             assert sorted(expired) == sorted(slot for slot, _ in due.values())
-            deadlines = {slot: deadline for slot, deadline in due.values()}
+            deadlines = dict(due.values())
             assert [deadlines[slot] for slot in expired] == sorted(deadlines.values())
             for key in due:
                 del model[key]

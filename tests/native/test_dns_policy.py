@@ -126,7 +126,13 @@ def test_a_url_host_that_is_blocked_is_blocked(rig, tmp_path):
 
 
 def test_marks_of_lists_in_shadow_are_not_in_force(rig, tmp_path):
-    rig.swap(tmp_path, {"host.example": [(Kind.URL_HOST, 1)], "other.example": [(Kind.URL_HOST, 3)]}, [NOTHING], lambda *_: 0, lambda rules: 3 in rules)
+    rig.swap(
+        tmp_path,
+        {"host.example": [(Kind.URL_HOST, 1)], "other.example": [(Kind.URL_HOST, 3)]},
+        [NOTHING],
+        lambda *_: 0,
+        lambda rules: 3 in rules,
+    )
     assert rig.ask(ask_for("host.example", "HTTPS")).why == "miss"
     check_soa(rig.send(ask_for("other.example", "HTTPS")), ask_for("other.example"))
 
@@ -161,7 +167,7 @@ def test_a_refused_swap_leaves_all_as_it_was(rig, tmp_path):
         (table, KEY, [(2, 15, CELL - 1, ())], good), (table, KEY, [(2, 15, 1 << 16, ())], good), (table, KEY, [(2, 15, -2, ())], good),
         (table, KEY, [(2, 15, -1, (0,))], good), (table, KEY, [BLOCK], good, b""),
     ):  # fmt: skip
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"."):
             rig.core.swap(*wrong)
     for wrong in (
         (table, KEY, None, good), (table, KEY, [None], good), (table, KEY, [(2, 15, -1)], good), (table, KEY, [(2, 15, -1, None)], good),
@@ -193,7 +199,7 @@ def test_a_table_in_any_buffer_is_copied_from_nowhere(rig, tmp_path):
     rig.block(tmp_path, "bad.example")
     data = bytearray((tmp_path / "table").read_bytes())
     data[24] ^= 1
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         rig.core.swap(data, KEY, [BLOCK], array("I", [0, 0]))
     data[24] ^= 1
     rig.core.swap(data, KEY, [BLOCK], array("I", [0, 0]))

@@ -70,7 +70,9 @@ def test_other_opcodes_are_not_implemented_and_echoed(rig, opcode):
         assert answer.flags & (dns.flags.RD | dns.flags.CD) == dns.flags.RD | dns.flags.CD
 
 
-@pytest.mark.parametrize("counts", [(0, 0, 0, 0), (2, 0, 0, 0), (65535, 0, 0, 0), (1, 1, 0, 0), (1, 0, 1, 0), (1, 0, 0, 3), (1, 0, 0, 65535)])
+@pytest.mark.parametrize(
+    "counts", [(0, 0, 0, 0), (2, 0, 0, 0), (65535, 0, 0, 0), (1, 1, 0, 0), (1, 0, 1, 0), (1, 0, 0, 3), (1, 0, 0, 65535)]
+)
 def test_counts_that_no_query_has_are_a_format_error(rig, counts):
     """RFC 9619 §4: one question."""
     code, answer = error(rig, header(counts=counts) + QUESTION * 2)
@@ -243,7 +245,10 @@ def test_what_of_the_header_is_copied(rig, flags):
 
 @pytest.mark.parametrize("do", [False, True])
 def test_the_query_upstream(rig, do):
-    for query in (ask_for("www.example.com", "MX", use_edns=0, want_dnssec=do, payload=4000), ask_for("www.example.com", "MX", use_edns=False)):
+    for query in (
+        ask_for("www.example.com", "MX", use_edns=0, want_dnssec=do, payload=4000),
+        ask_for("www.example.com", "MX", use_edns=False),
+    ):
         upstream = dns.message.from_wire(rig.ask(query).upstream(77))
         assert upstream.id == 77
         assert upstream.question == query.question

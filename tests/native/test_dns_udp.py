@@ -143,7 +143,14 @@ def test_silence_for_what_is_no_query(rig, opened):
 def test_a_query_over_the_limit_is_a_format_error_not_a_cut_query(rig, opened):
     """Cut to the buffer it would be well-formed."""
     room = 4096 - len(raw_query("n.example")) - 11 - 4
-    whole = bytearray(raw_query("n.example")) + b"\0\0\x29\x10\0\0\0\0\0" + (room + 4).to_bytes(2, "big") + b"\0\x0c" + room.to_bytes(2, "big") + bytes(room)
+    whole = (
+        bytearray(raw_query("n.example"))
+        + b"\0\0\x29\x10\0\0\0\0\0"
+        + (room + 4).to_bytes(2, "big")
+        + b"\0\x0c"
+        + room.to_bytes(2, "big")
+        + bytes(room)
+    )
     whole[11] = 1
     loopback = opened(rig)
     client = loopback.client()
@@ -256,7 +263,7 @@ def test_arguments_are_checked(rig, opened):
             UdpDoor(*wrong)
     with pytest.raises(ValueError, match="family"):
         UdpDoor(rig.core, fd, 5, Acl([]))
-    with pytest.raises(OSError, match="."):
+    with pytest.raises(OSError, match=r"."):
         UdpDoor(rig.core, -1, 4, Acl([]))
     loopback.client().send(raw_query("n.example"))
     ((ask, handle),) = loopback.poll()
@@ -277,18 +284,30 @@ def test_the_acl_is_what_ipaddress_says(seed, count):
     networks = []
     for _ in range(count):
         if rng.random() < 0.5:
-            networks.append(ipaddress.ip_network((rng.choice((rng.getrandbits(32), 10 << 24 | rng.getrandbits(16))), rng.randrange(33)), strict=False))
+            networks.append(
+                ipaddress.ip_network((rng.choice((rng.getrandbits(32), 10 << 24 | rng.getrandbits(16))), rng.randrange(33)), strict=False)
+            )
         else:
-            networks.append(ipaddress.ip_network((rng.choice((rng.getrandbits(128), 1 << 127 | rng.getrandbits(16))), rng.randrange(129)), strict=False))
+            networks.append(
+                ipaddress.ip_network((rng.choice((rng.getrandbits(128), 1 << 127 | rng.getrandbits(16))), rng.randrange(129)), strict=False)
+            )
     acl = Acl([(network.network_address.packed, network.prefixlen) for network in networks])
-    addresses = [edge + step for network in networks for edge in (network[0], network[-1]) for step in (-1, 0, 1) if 0 <= int(edge) + step < 2**edge.max_prefixlen]
+    addresses = [
+        edge + step
+        for network in networks
+        for edge in (network[0], network[-1])
+        for step in (-1, 0, 1)
+        if 0 <= int(edge) + step < 2**edge.max_prefixlen
+    ]
     addresses += [ipaddress.ip_address(rng.getrandbits(32)), ipaddress.ip_address(rng.getrandbits(128) | 1 << 126)]
     mapped = ipaddress.ip_network("::ffff:0:0/96")
     for address in addresses:
         if address.version == 6 and address in mapped:
             continue
         expected = any(address.version == network.version and address in network for network in networks)
-        wide = address.version == 4 and any(network.version == 6 and ipaddress.ip_address(mapped[0] + int(address)) in network for network in networks)
+        wide = address.version == 4 and any(
+            network.version == 6 and ipaddress.ip_address(mapped[0] + int(address)) in network for network in networks
+        )
         assert acl.allows(address.packed) == (expected or wide)
 
 
@@ -302,9 +321,11 @@ def test_host_bits_are_ignored_and_mapped_addresses_are_ipv4():
     assert Acl(EVERYBODY).allows(bytes(16))
 
 
-@pytest.mark.parametrize("wrong", [[(b"abc", 8)], [(bytes(4), 33)], [(bytes(4), -1)], [(bytes(16), 129)], [(b"", 0)], [(bytes(4), 8)] * 1025])
+@pytest.mark.parametrize(
+    "wrong", [[(b"abc", 8)], [(bytes(4), 33)], [(bytes(4), -1)], [(bytes(16), 129)], [(b"", 0)], [(bytes(4), 8)] * 1025]
+)
 def test_prefixes_are_checked(wrong):
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         Acl(wrong)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.house.sources import ROOT
 from tests.native import dns_driver
-from tests.native.test_dns_reply import HEAVY
+from tests.native.dns_packets import HEAVY
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +74,13 @@ FREE_OF_LIBC = """
 #include "answer.h"
 #include "table.h"
 #include "cache_key.h"
-int probe(unsigned char *p, unsigned long n, const table_view *t, const answer_settings *s, dns_question *q, table_hit *hits, unsigned *rcode);
-int probe(unsigned char *p, unsigned long n, const table_view *t, const answer_settings *s, dns_question *q, table_hit *hits, unsigned *rcode)
+typedef struct { unsigned char *p; unsigned long n; const table_view *t; const answer_settings *s; dns_question *q; table_hit *hits; unsigned *rcode; } job;
+int probe(job *j);
+int probe(job *j)
 {
-    if (question_walk(p, n, q) != RCODE_NOERROR || !table_lookup(t, &q->name, hits))
+    if (question_walk(j->p, j->n, j->q) != RCODE_NOERROR || !table_lookup(j->t, &j->q->name, j->hits))
         return 0;
-    return (int)answer_blocked(p, UDP_SIZE_MIN, q, s, ACTION_STOP_PAGE, EDE_BLOCKED, rcode);
+    return (int)answer_blocked(j->p, UDP_SIZE_MIN, j->q, j->s, ACTION_STOP_PAGE, EDE_BLOCKED, j->rcode);
 }
 """
 
@@ -88,9 +89,21 @@ def test_the_hot_headers_need_nothing_but_memory_functions(tmp_path):
     """The same files are to compile for BPF: no allocation, no libc."""
     source = tmp_path / "probe.c"
     source.write_text(FREE_OF_LIBC)
-    subprocess.run(["gcc", *dns_driver.WARNINGS, "-O2", "-ffreestanding", "-fno-stack-protector", "-c", str(source), "-o", str(tmp_path / "probe.o")], check=True)
+    subprocess.run(
+        ["gcc", *dns_driver.WARNINGS, "-O2", "-ffreestanding", "-fno-stack-protector", "-c", str(source), "-o", str(tmp_path / "probe.o")],
+        check=True,
+    )
     symbols = subprocess.run(["nm", "-u", str(tmp_path / "probe.o")], check=True, capture_output=True, text=True).stdout.split()
     assert set(symbols) - {"U"} <= {"memcpy", "memset", "memmove", "memcmp", "_GLOBAL_OFFSET_TABLE_"}
+
+
+@pytest.mark.skipif(shutil.which("clang") is None, reason="no clang")
+def test_the_hot_headers_compile_for_bpf(tmp_path):
+    source = tmp_path / "probe.c"
+    source.write_text(FREE_OF_LIBC)
+    machine = subprocess.run(["gcc", "-print-multiarch"], check=True, capture_output=True, text=True).stdout.strip()
+    flags = ("-target", "bpf", f"-D__{machine.partition('-')[0]}__", f"-I/usr/include/{machine}", f"-I{ROOT / 'blockd' / 'native'}")
+    subprocess.run(["clang", *flags, "-std=c11", "-O2", "-c", str(source), "-o", str(tmp_path / "probe.o")], check=True)
 
 
 @pytest.mark.skipif(shutil.which("clang") is None, reason="no clang")

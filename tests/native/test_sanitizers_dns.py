@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.native import dns_driver
-from tests.native.test_dns_reply import HEAVY
+from tests.native.dns_packets import HEAVY
 
 
 @pytest.fixture(scope="module")
