@@ -38,7 +38,7 @@ from tuf.ngclient import Updater, UpdaterConfig  # type: ignore[attr-defined]  #
 
 from blockd.errors import Corrupt, Misconfigured, Refused, Unavailable
 from blockd.feeds import roles
-from blockd.feeds.fetch import Fetcher
+from blockd.feeds.fetch import Bounded, Fetcher
 from blockd.feeds.metadata import DownloadError, LengthOrHashMismatchError, RepositoryError, Targets, read
 from blockd.feeds.refusals import refused
 from blockd.feeds.seen import Seen
@@ -153,7 +153,7 @@ class Client:
             snapshot_max_length=SNAPSHOT_MAX_OCTETS,
             targets_max_length=TARGETS_MAX_OCTETS,
         )
-        updater = Updater(str(folder), self._url, fetcher=self._fetcher, config=config, bootstrap=root)
+        updater = Updater(str(folder), self._url, fetcher=Bounded(self._fetcher, TARGETS_MAX_OCTETS), config=config, bootstrap=root)
         if now is not None:
             # The library reads the clock in its constructor and has no argument for it; one run is judged at one instant, ours.
             updater._trusted_set.reference_time = datetime.fromtimestamp(now, tz=UTC)  # noqa: SLF001

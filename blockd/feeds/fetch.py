@@ -4,7 +4,8 @@ A fetcher for tuf's client (:class:`tuf.ngclient.FetcherInterface`), stricter th
 
 - Only ``https:``; ``http:`` on loopback, or elsewhere when the caller says so; ``file:``. Redirects stay within that, are few, and never
   lead from https to http or to a file. Credentials are never sent to another host than the feed's, nor over plain http off this machine.
-- Every download has a limit in octets (the caller's), in idle time, and in whole time: a server that sends a byte a minute is given up.
+- Every download has a limit in octets (the caller's), in idle time, and in whole time: a server that drips octets is given up, be it in
+  the TLS handshake, in its headers or in the body.
 - ``timestamp.json`` is asked for with the ETag of the last answer, so that a look at an unchanged feed is one small exchange.
 - Proxies are taken from the environment (``https_proxy``, ``http_proxy``, ``all_proxy``, ``no_proxy``).
 - A file that is not there is a 404, since that is how TUF finds the end of the chain of roots.
@@ -13,15 +14,20 @@ A fetcher for tuf's client (:class:`tuf.ngclient.FetcherInterface`), stricter th
 from __future__ import annotations
 
 import os
+import socket
 import stat
+import threading
 import time
 import urllib.request
-from contextlib import contextmanager
+import weakref
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
 import urllib3
 from tuf.ngclient import FetcherInterface  # type: ignore[attr-defined]  # public, but not declared as exported
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from blockd.errors import Misconfigured
 from blockd.feeds.metadata import DownloadError, DownloadHTTPError, SlowRetrievalError
@@ -65,6 +71,8 @@ class Fetcher(FetcherInterface):
         self._token_file = token_file
         self._clock = clock
         self._pools: dict[str | None, urllib3.PoolManager] = {}
+        self._connections: weakref.WeakSet[_Cuttable] = weakref.WeakSet()
+        self._cut_off = False
         self._tls: dict[str, str] = {}
         if client_certificate is not None:
             self._tls["cert_file"] = str(client_certificate)
@@ -83,9 +91,23 @@ class Fetcher(FetcherInterface):
     @contextmanager
     def download_file(self, url: str, max_length: int) -> Iterator[IO[bytes]]:
         """Download to a temporary file, within `max_length` octets and the time that so many may take."""
-        self._deadline = self._clock() + FILE_TIMEOUT_S + max_length / RATE_MIN_OCTETS_PER_S
-        with super().download_file(url, max_length) as file:
-            yield file
+        allowed_s = FILE_TIMEOUT_S + max_length / RATE_MIN_OCTETS_PER_S
+        self._deadline, self._cut_off = self._clock() + allowed_s, False
+        timer = threading.Timer(allowed_s, self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            with super().download_file(url, max_length) as file:
+                timer.cancel()
+                yield file
+        finally:
+            timer.cancel()
+
+    def _cut(self) -> None:
+        """End every connection, in the middle of whatever it is: a wait for one more octet would begin anew with each."""
+        self._cut_off = True
+        for connection in tuple(self._connections):
+            connection.cut()
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         scheme = self._allowed(url)
@@ -165,19 +187,16 @@ class Fetcher(FetcherInterface):
         left_s = max(0.001, self._deadline - self._clock())
         timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, left_s), read=min(IDLE_TIMEOUT_S, left_s))
         try:
-            return self._pool(url).request(
+            response = self._pool(url).request(
                 "GET", url, headers=headers, preload_content=False, redirect=False, retries=False, timeout=timeout
             )
+            self._in_time()
         except urllib3.exceptions.TimeoutError as error:
             raise SlowRetrievalError("the server did not answer in time") from error
-        except urllib3.exceptions.SSLError as error:
-            raise DownloadError("the TLS connection was refused: check the certificates on both sides, and the clock") from error
-        except urllib3.exceptions.HTTPError as error:
-            raise DownloadError("the server cannot be reached") from error
-        except OSError as error:  # a client certificate that cannot be read
-            raise DownloadError(
-                f"the connection could not be prepared: {error.strerror or 'a certificate or key does not load'}"
-            ) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            self._in_time()
+            raise _unreachable(error) from error
+        return response
 
     def _body(self, url: str, response: urllib3.BaseHTTPResponse, etag: str | None) -> Iterator[bytes]:
         kept: list[bytes] | None = [] if etag else None
@@ -192,6 +211,7 @@ class Fetcher(FetcherInterface):
         except urllib3.exceptions.TimeoutError as error:
             raise SlowRetrievalError("the server stopped sending") from error
         except urllib3.exceptions.HTTPError as error:
+            self._in_time()
             raise DownloadError("the connection broke off") from error
         finally:
             response.close()
@@ -201,7 +221,7 @@ class Fetcher(FetcherInterface):
             self._etags[url] = (etag, b"".join(kept))
 
     def _in_time(self) -> None:
-        if self._clock() > self._deadline:
+        if self._cut_off or self._clock() > self._deadline:
             raise SlowRetrievalError("the server sends too slowly")
 
     def _credentials(self, url: str) -> dict[str, str]:
@@ -224,8 +244,82 @@ class Fetcher(FetcherInterface):
         tls = self._tls if _origin(url) == self._host else {k: v for k, v in self._tls.items() if k == "ca_certs"}
         key = f"{proxy} {bool(tls)} {_origin(url) == self._host}"
         if key not in self._pools:
-            self._pools[key] = urllib3.ProxyManager(proxy, **tls) if proxy else urllib3.PoolManager(**tls)  # type: ignore[arg-type]
+            pool = urllib3.ProxyManager(proxy, **tls) if proxy else urllib3.PoolManager(**tls)  # type: ignore[arg-type]
+            pool.pool_classes_by_scheme = _pool_classes(self._connections)
+            self._pools[key] = pool
         return self._pools[key]
+
+
+def _unreachable(error: Exception) -> DownloadError:
+    if isinstance(error, urllib3.exceptions.SSLError):
+        return DownloadError("the TLS connection was refused: check the certificates on both sides, and the clock")
+    if isinstance(error, urllib3.exceptions.HTTPError):
+        return DownloadError("the server cannot be reached")
+    # A client certificate that cannot be read.
+    why = getattr(error, "strerror", None) or "a certificate or key does not load"
+    return DownloadError(f"the connection could not be prepared: {why}")
+
+
+class _Cuttable(HTTPConnection):
+    """A connection that another thread can end. `connections`: where it is found."""
+
+    connections: weakref.WeakSet[_Cuttable]
+    _copy: socket.socket | None = None  # of the descriptor, since TLS takes the socket itself for its own
+
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        self._copy = sock.dup()
+        self.connections.add(self)
+        return sock
+
+    def cut(self) -> None:
+        if self._copy is not None:
+            with suppress(OSError):  # ended already
+                self._copy.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        super().close()
+        if self._copy is not None:
+            self._copy.close()
+            self._copy = None
+
+
+def _pool_classes(where: weakref.WeakSet[_Cuttable]) -> dict[str, type[HTTPConnectionPool]]:
+    class Plain(_Cuttable):
+        connections = where
+
+    class Secure(_Cuttable, HTTPSConnection):
+        connections = where
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
+
+
+class Bounded(FetcherInterface):
+    """Another fetcher, for metadata of at most `limit` octets: the library takes the limit from metadata that the online key signs alone."""
+
+    def __init__(self, fetcher: FetcherInterface, limit: int) -> None:
+        super().__init__()
+        self._fetcher = fetcher
+        self._limit = limit
+
+    def download_bytes(self, url: str, max_length: int) -> bytes:
+        """Download metadata."""
+        return bytes(self._fetcher.download_bytes(url, min(max_length, self._limit)))
+
+    @contextmanager
+    def download_file(self, url: str, max_length: int) -> Iterator[IO[bytes]]:
+        """Download a target."""
+        with self._fetcher.download_file(url, max_length) as file:
+            yield file
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        raise NotImplementedError(url)
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

@@ -12,7 +12,7 @@ import pytest
 from blockd.errors import Refused, Unavailable
 from blockd.feeds import client, repository, roles
 from blockd.feeds.client import TIMESTAMP_MAX_OCTETS
-from blockd.feeds.metadata import DownloadError, Metadata, SlowRetrievalError, Targets
+from blockd.feeds.metadata import DownloadError, Metadata, MetaFile, SlowRetrievalError, Targets
 from tests.feeds.attacks import EVIL, GOOD, evil_target, refuses
 from tests.feeds.simulator import Simulator, meta, signer
 
@@ -282,3 +282,32 @@ def test_a_digest_that_is_a_path(subscription, sim, tmp_path, digest):
     before = sorted(tmp_path.rglob("*"))
     refuses(subscription, sim, "shape")
     assert [p for p in sorted(tmp_path.rglob("*")) if p not in before and "metadata" not in p.parts] == []
+
+
+@pytest.mark.parametrize("part", ["snapshot", "targets", "list"])
+def test_endless_data_that_the_online_key_allows(subscription, sim, monkeypatch, part):
+    """Timestamp and snapshot may state the length of what is below them: a stolen online key must not make that our limit."""
+    monkeypatch.setattr("blockd.feeds.client.TARGETS_MAX_OCTETS", 50_000)
+    sim.publish("gambling", EVIL)
+    state = sim.state
+    if part == "snapshot":
+        name, meta_file = f"{state.timestamp.signed.snapshot_meta.version}.snapshot.json", state.timestamp.signed.snapshot_meta
+    else:
+        role = "targets" if part == "targets" else "gambling"
+        name, meta_file = f"{state.live(role).signed.version}.{role}.json", state.snapshot.signed.meta[f"{role}.json"]
+        if part == "targets":
+            (subscription.folder / "metadata" / "targets.json").unlink()
+    sim.files[f"metadata/{name}"] += b" " * 10_000_000
+    meta_file.length, meta_file.hashes = len(sim.files[f"metadata/{name}"]), None
+    if part != "snapshot":
+        state.snapshot.sign(sim.online[0])
+        data = state.snapshot.to_bytes()
+        state.timestamp.signed.snapshot_meta = MetaFile.from_data(state.snapshot.signed.version, data, ["sha256"])
+        sim.files[f"metadata/{state.snapshot.signed.version}.snapshot.json"] = data
+    state.timestamp.sign(sim.online[0])
+    sim.files["metadata/timestamp.json"] = state.timestamp.to_bytes()
+    served = []
+    fetch = sim._fetch
+    monkeypatch.setattr(sim, "_fetch", lambda url: (served.append(len(block)) or block for block in fetch(url)))
+    refuses(subscription, sim, "fetch")
+    assert sum(served) < 1_000_000

@@ -5,7 +5,10 @@ from __future__ import annotations
 import http.server
 import itertools
 import os
+import socket
 import threading
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -14,7 +17,7 @@ import pytest
 from blockd.errors import Misconfigured, Refused, Unavailable
 from blockd.feeds import fetch
 from blockd.feeds.client import Subscription
-from blockd.feeds.fetch import Fetcher
+from blockd.feeds.fetch import Bounded, Fetcher
 from blockd.feeds.metadata import DownloadError, DownloadHTTPError, DownloadLengthMismatchError, SlowRetrievalError
 from tests.feeds.simulator import NOW
 
@@ -152,6 +155,72 @@ def test_slow_retrieval_by_idleness(server, monkeypatch):
     with pytest.raises(SlowRetrievalError):
         Fetcher(server.url).download_bytes(f"{server.url}/x", 10_000)
     stop.set()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "begins"),
+    [
+        ("http", b"HTTP/1.1 200 OK\r\nX: "),
+        ("https", b"\x16\x03\x03\x40\x00\x02"),
+        ("http", b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n"),
+    ],
+    ids=["headers", "TLS handshake", "body"],
+)
+def test_a_server_that_drips_is_given_up_wherever_it_is(monkeypatch, scheme, begins):
+    """Each octet comes well within the idle time, and there is always one more."""
+    monkeypatch.setattr(fetch, "FILE_TIMEOUT_S", 0.3)
+    stop = threading.Event()
+
+    def drip(listener):
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(begins)
+            while not stop.wait(0.02):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,), daemon=True)
+        thread.start()
+        url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(SlowRetrievalError):
+            Fetcher(url).download_bytes(f"{url}/x", 1000)
+        took_s = time.monotonic() - began
+        stop.set()
+        thread.join()
+    assert took_s < 5
+
+
+def test_what_was_cut_off_is_asked_for_again(server, monkeypatch):
+    server.files["/x"] = b"good"
+    stop = threading.Event()
+    server.answers["/slow"] = (200, {"Content-Length": "2"}, (b"x" for _ in range(2) if stop.wait(20) or True))
+    fetcher = Fetcher(server.url)
+    with monkeypatch.context() as short:
+        short.setattr(fetch, "FILE_TIMEOUT_S", 0.2)
+        with pytest.raises(SlowRetrievalError):
+            fetcher.download_bytes(f"{server.url}/slow", 10)
+    stop.set()
+    assert fetcher.download_bytes(f"{server.url}/x", 10) == b"good"
+    assert len(fetcher._connections) <= 1
+
+
+def test_connections_are_used_again(server):
+    server.files["/x"] = b"good"
+    fetcher = Fetcher(server.url)
+    for _ in range(3):
+        assert fetcher.download_bytes(f"{server.url}/x", 10) == b"good"
+    assert len(fetcher._connections) == 1
+
+
+def test_metadata_has_a_limit_whatever_it_says_of_itself(server):
+    server.files["/x"] = b"x" * 1000
+    bounded = Bounded(Fetcher(server.url), 999)
+    with pytest.raises(DownloadLengthMismatchError):
+        bounded.download_bytes(f"{server.url}/x", 5000)
+    with bounded.download_file(f"{server.url}/x", 5000) as file:
+        assert len(file.read()) == 1000
 
 
 def test_a_larger_file_may_take_longer():
