@@ -113,7 +113,7 @@ class Updater:
     def tick(self) -> None:
         """What time alone brings: kills and rows that run out, signatures that expire, retries, confirmations. Cheap when nothing is due."""
         now, number = self._now(), self._in_force.number
-        if now >= self._retry_at:
+        if _is_due(self._retry_at, RETRY_EVERY_S, now):
             due = [
                 name for name, placed in self._in_force.placements.items() if placed.source.next_expiry and placed.source.next_expiry <= now
             ]
@@ -123,7 +123,7 @@ class Updater:
             if not self._recorder.fault and not self._in_force.attempt(lambda: self._in_force.align(now)):
                 self._retry_at = Instant(now + RETRY_EVERY_S)
         self._in_force.confirm_when_due(now)
-        if now >= self._show_at or self._in_force.number != number:
+        if _is_due(self._show_at, SHOW_EVERY_S, now) or self._in_force.number != number:
             self._show(now)
 
     def reconfigure(self, config: Config) -> None:
@@ -192,10 +192,15 @@ class Updater:
     # Levers
 
     def approve(self, name: ListName, who: str, reason: str) -> Outcome:
-        """Let the version that waits go live. Refused: none does."""
+        """Let the version that waits go live. Refused: none does, or its signatures have expired."""
         now, source = self._now(), self._waiting.get(name)
         if source is None:
             raise Refused("nothing", f"no version of {name} waits for approval")
+        if source.expires <= now:
+            raise Refused(
+                "expired",
+                f"the signatures of version {source.version} of {name} have expired while it waited: its publisher must sign anew",
+            )
         self._pull(Entry(Event.APPROVED, at(now), name, version=source.version, sha256=source.sha256), who, reason)
         # Crash: the approval stands; the next update run finds the version approved.
         return self._bring_about(name, source, now)
@@ -316,3 +321,8 @@ class Updater:
             force.trouble,
         )
         self._state = show(shown, now)
+
+
+def _is_due(when: Instant, every_s: float, now: Instant) -> bool:
+    """Whether a time has come; also when it is further off than it can be: then the clock was put back."""
+    return not when - every_s <= now < when

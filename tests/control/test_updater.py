@@ -137,3 +137,17 @@ def test_an_entry_of_a_list_is_nowhere_but_in_the_feeds_folder(node, caplog):
         assert not path.is_file() or b"zq7" not in path.read_bytes(), path
     assert "zq7" not in caplog.text
     assert "zq7" not in repr(node.state)
+
+
+def test_a_clock_that_is_put_back_stops_nothing(node):
+    """The kill ends by its hour, and what is retried every minute is retried every minute."""
+    node.clock.now += 10 * 365 * 86400
+    node.feed.publish("a", rows(1))
+    node.late = ["resolver: no answer"]
+    node.start().update()
+    node.updater.tick()
+    node.late = []
+    node.clock.now -= 10 * 365 * 86400
+    node.updater.tick()
+    assert node.updater._recorder.levers.activated == 1
+    assert node.updater._show_at <= node.clock.now + 60

@@ -216,3 +216,18 @@ def test_lists_that_are_off_are_not_asked_for(tmp_path):
     assert node.start().update() == []
     assert node.feed.refreshed == 0
     node.updater.close()
+
+
+def test_a_version_whose_signatures_expired_while_it_waited_is_not_let_go_live(node):
+    node.feed.publish("a", rows(*range(100)))
+    node.start().update()
+    node.feed.publish("a", rows(*range(1000)), expires=Instant(node.clock.now + 86400))
+    assert node.update()[0].result is Result.CHANGE_CAP
+    node.clock.now += 86401
+    size = node.state.audit.size
+    with pytest.raises(Refused, match="have expired while it waited") as refused:
+        node.updater.approve(A, "alice", "looked at")
+    assert refused.value.reason == "expired"
+    assert not node.blocks("n999.example")
+    node.updater.tick()
+    assert node.state.audit.size == size
