@@ -2,7 +2,9 @@
 
 import sys
 
-from blockd.cli.main import main
-
 if __name__ == "__main__":
+    try:
+        from blockd.cli.main import main
+    except KeyboardInterrupt:  # before main is there to catch it
+        sys.exit(130)
     sys.exit(main())

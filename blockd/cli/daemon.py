@@ -51,7 +51,7 @@ def guess(path: Path) -> Path:
     """Where the socket would be, as far as a faulty file tells."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8", errors="replace"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return RUNTIME_DIR / SOCKET
     admin = values.get("admin")
     socket = admin.get("socket") if isinstance(admin, dict) else None

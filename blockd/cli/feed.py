@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blockd.cli.feed_view import pull_feed, show, verify_repo
-from blockd.cli.parser import Parser
+from blockd.cli.parser import Parser, say
 from blockd.errors import BlockdError, Misconfigured, Refused
 from blockd.feeds import driver
 from blockd.feeds.verified import ListMeta
@@ -150,13 +150,13 @@ def guarded(handler: Callable[[argparse.Namespace], int]) -> Callable[[argparse.
             return handler(args)
         except Misconfigured as error:
             for fault in error.faults:
-                print(f"blockd feed: {fault}", file=sys.stderr)
+                say(f"blockd feed: {fault}")
             return 2
         except BlockdError as error:
-            print(f"blockd feed: {error}", file=sys.stderr)
+            say(f"blockd feed: {error}")
             return 1
         except OSError as error:
-            print(f"blockd feed: {error.filename or args.feed_verb}: {error.strerror}", file=sys.stderr)
+            say(f"blockd feed: {error.filename or args.feed_verb}: {error.strerror}")
             return 1
 
     return run

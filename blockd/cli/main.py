@@ -77,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         code = _run_or_exit(words)
-        sys.stdout.flush()  # a closed pipe shows here and not at exit, where nothing could catch it
+        if sys.stdout is not None:  # None: it was closed when the process started
+            sys.stdout.flush()  # a closed pipe shows here and not at exit, where nothing could catch it
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:

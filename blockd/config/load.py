@@ -19,7 +19,8 @@ from blockd.config.typed import FAULTS_MAX, Reader, dotted
 from blockd.errors import Misconfigured
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from blockd.config import lines
@@ -66,7 +67,8 @@ def judge(path: Path, sources: Sequence[Source], *, probe: bool = False) -> Repo
     if config.admin.socket is None:
         config = replace(config, admin=replace(config.admin, socket=config.runtime_dir / ADMIN_SOCKET))
     findings = [*cross_check(config), *(store.probe(config) if probe else ())]
-    told = [(f, f"{root.find(f.path).place}: {dotted(f.path)}: {f.message}") for f in findings if not _rests_on(f, reader.bad)]
+    around = {wrong[:length] for wrong in reader.bad for length in range(len(wrong) + 1)}
+    told = [(f, f"{root.find(f.path).place}: {dotted(f.path)}: {f.message}") for f in findings if not _rests_on(f, reader.bad, around)]
     faults = reader.faults + [said for finding, said in told if finding.fatal]
     warnings = tuple(said for finding, said in told if not finding.fatal)
     if faults:
@@ -95,10 +97,13 @@ def _merged(sources: Sequence[Source]) -> tuple[Node | None, list[str]]:
     return (root, faults) if whole else (None, faults)
 
 
-def _rests_on(finding: Finding, bad: Iterable[lines.Path]) -> bool:
-    """Whether a finding is about a value that is only a stand-in: its own, one above or below it, or one that it depends on."""
+def _rests_on(finding: Finding, bad: AbstractSet[lines.Path], around: AbstractSet[lines.Path]) -> bool:
+    """Whether a finding is about a value that is only a stand-in: its own, one above or below it, or one that it depends on.
+
+    `around`: the paths of `bad` and of everything that they are in.
+    """
     paths = (finding.path, *finding.about)
-    return any(path[: len(wrong)] == wrong or wrong[: len(path)] == path for wrong in bad for path in paths)
+    return any(path in around or any(path[:length] in bad for length in range(len(path))) for path in paths)
 
 
 def _in_order(faults: Sequence[str]) -> list[str]:

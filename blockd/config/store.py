@@ -42,7 +42,7 @@ def read(path: Path) -> Source:
         return Source(str(path), b"", f"{path}: no such file: make one with 'blockd init DIR', or name yours with -c FILE")
     except OSError as error:
         what = os.strerror(error.errno or 0)
-        hint = f"{what}: name the file in it, {path / 'blockd.toml'}" if path.is_dir() else what
+        hint = f"{what}: name the file in it, {path / 'blockd.toml'}" if isinstance(error, IsADirectoryError) else what
         return Source(str(path), b"", f"{path}: {hint}")
     if len(data) > FILE_MAX_BYTES:
         return Source(str(path), b"", f"{path}: is larger than {FILE_MAX_BYTES >> 20} MiB")

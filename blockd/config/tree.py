@@ -17,6 +17,8 @@ from typing import Any
 from blockd.config.lines import Path, index
 
 DEPTH_MAX = 16  # of nested tables and arrays; the schema needs 5
+_DEEP_KEY = re.compile(r"^[ \t\[]*(?:[A-Za-z0-9_-]+[ \t]*\.[ \t]*){256}", re.MULTILINE)
+"""A key of more names than a domain name has: tomllib takes time with the square of their number, 25 s for 20,000."""
 
 
 @dataclass(slots=True)
@@ -66,6 +68,8 @@ def parse(file: str, data: bytes) -> tuple[Node | None, list[str]]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         return None, [f"{file}:{line}: is not UTF-8: save the file as UTF-8"]
+    if deep := _DEEP_KEY.search(text):
+        return None, [f"{file}:{text.count(chr(10), 0, deep.start()) + 1}: tables or arrays are nested more than {DEPTH_MAX} deep"]
     try:
         document = tomllib.loads(text)
         if _depth(document) > DEPTH_MAX:

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from blockd.config.tree import Node
 
 FAULTS_MAX = 200  # of one configuration; more help nobody
+NAME_SHOWN_MAX = 80  # characters of a key in a message
+SAID_MAX = 600  # characters of what is said of it; a value may be quoted there
 
 
 def dotted(path: Path) -> str:
     """Name a place in a message: ``dns.listen``, ``lists[2].mode`` (counted from 1, as people do)."""
     said = ""
     for step in path:
-        said += f"[{step + 1}]" if isinstance(step, int) else f".{step}" if said else step
+        name = f"[{step + 1}]" if isinstance(step, int) else step if len(step) <= NAME_SHOWN_MAX else f"{step[:NAME_SHOWN_MAX]}..."
+        said += f".{name}" if said and isinstance(step, str) else name
     return said
 
 
@@ -41,6 +44,8 @@ class Reader:
     def fault(self, path: Path, what: str) -> None:
         """Note one fault, at the place of the value or of the table that should hold it."""
         self.bad.add(path)
+        if len(what) > SAID_MAX:  # its beginning, and its end, which says what is expected
+            what = f"{what[: SAID_MAX // 2]} ... {what[-SAID_MAX // 2 :]}"
         if len(self.faults) < FAULTS_MAX:
             self.faults.append(f"{self.root.find(path).place}: {dotted(path)}: {what}")
 
