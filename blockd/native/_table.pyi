@@ -29,7 +29,8 @@ class ListBuilder:
     def __init__(self, key: bytes, rails: Buffer, threads: int = 0) -> None:
         """`rails`: 24-octet records {fingerprint, uint64 flags}: 1 protected itself, 2 every name one label under it
         is a public suffix, 4 an exception to 2. Compared with the names of blocking entries; single labels and the root are always
-        protected. `threads`: 0 for one a processor (at most 8). ValueError: records that are not well-formed."""
+        protected. `threads`: 0 for one a processor (at most 8). ValueError: records that are not well-formed.
+        """
 
     def add_text(self, data: Buffer, format: str, first_row: int, rule: int) -> list[tuple[int, int, int, str]]:
         """Parse a block of whole lines of `domains`, `hosts`, `wildcard`, `adblock`; plain ASCII rows are taken here (rows.h).
@@ -52,12 +53,14 @@ class ListBuilder:
     def add_url(self, url_key: Buffer, host_wire: Buffer | None, rule: int, row: int) -> None:
         """A URL entry, and the mark on its host (None for an IP host).
 
-        The mark is of rule `rule` + 1, which the caller gives Kind.URL_HOST."""
+        The mark is of rule `rule` + 1, which the caller gives Kind.URL_HOST.
+        """
 
     def write(self, path: str | PathLike[str], rules: Buffer) -> tuple[int, int]:
         """Sort, drop doubles, write, fsync. Returns (entries, names or URLs that were doubles). The builder is then used up.
 
-        `rules`: a JSON array, an item for each rule number. Marks count neither as entries nor as doubles. Releases the GIL."""
+        `rules`: a JSON array, an item for each rule number. Marks count neither as entries nor as doubles. Releases the GIL.
+        """
 
 class CompiledList:
     """A compiled list, mapped. Raises ValueError with a phrase when the file fails its checks (digest included)."""
@@ -86,7 +89,8 @@ def build_table(
 
 def check_table(table: Table, lists: Sequence[tuple[CompiledList, Sequence[int]]], kinds: Sequence[int]) -> None:
     """Read every entry of the lists back through the table: it must say what they say, and nothing else. ValueError with a phrase
-    when it does not. Releases the GIL."""
+    when it does not. Releases the GIL.
+    """
 
 class Table:
     """A mapped table. `verify` also checks the body's digest, every bucket and every set. ValueError with a phrase when it fails.
