@@ -104,7 +104,7 @@ class Generations:
     ) -> stages.Built:
         """Write generation `number`. `compiled`: the open file of each list that is in the table, in the order of `placements`.
 
-        OSError: the disk; Corrupt, ValueError, Misconfigured: lists or cells that cannot be put into one. Nothing is left behind then.
+        OSError: the disk; Corrupt, Refused, Misconfigured: lists or cells that cannot be put into one. Nothing is left behind then.
         """
         draft, directory = self._home / f"{number}{DRAFT}", self.directory(number)
         try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blockd.errors import Corrupt
+from blockd.errors import Corrupt, Refused
 from blockd.native._table import Table, build_table, check_table
 from blockd.table.rules import dump_rules, load_rules
 
@@ -68,10 +68,13 @@ class BuiltTable:
 def build(path: Path, key: bytes, lists: Sequence[CompiledList], leave_out: frozenset[Rule] = frozenset()) -> BuiltTable:
     """Write the table of these lists to `path`, durably; the same lists in any order give the same bytes.
 
-    Corrupt: a list's rules can't be read. OSError: the disk. ValueError: more sets or rules than the format holds.
+    Corrupt: a list's rules can't be read. OSError: the disk. Refused("shape"): more lists, sets or rules than the format holds.
     """
     planned = plan([rules_of(compiled) for compiled in lists], leave_out)
-    entries = build_table(path, key, list(zip(lists, planned.numbers, strict=True)), dump_rules(planned.rules), planned.kinds)
+    try:
+        entries = build_table(path, key, list(zip(lists, planned.numbers, strict=True)), dump_rules(planned.rules), planned.kinds)
+    except ValueError as error:
+        raise Refused("shape", f"the lists together do not fit a table: {error}") from None
     return BuiltTable(path, entries, planned)
 
 

@@ -14,6 +14,7 @@ from blockd.config.schema import ListPolicy
 from blockd.control.generations import Generations
 from blockd.control.updater import Updater
 from blockd.errors import Corrupt, Unavailable
+from blockd.table import build
 from blockd.terms import Instant, ListName, Mode, Result
 from tests.control.feeds import rows
 from tests.control.node import A, Node
@@ -228,3 +229,21 @@ def test_workers_leave_a_damaged_generation_with_control(node):
     node.clock.now += 11
     node.updater.tick()
     assert node.told == [1]
+
+
+def test_lists_that_do_not_fit_a_table_hold_that_list_alone(tmp_path, monkeypatch):
+    """A list that makes more combinations of rules than a table holds must not stop the updates of all others, again and again."""
+    node = Node(tmp_path, "a", "b")
+    node.feed.publish("a", rows(1))
+    node.feed.publish("b", rows(2))
+    native = build.build_table
+
+    def full(path, key, lists, rules, kinds):
+        if b"f/b" in rules:
+            raise ValueError("too many combinations of rules")
+        return native(path, key, lists, rules, kinds)
+
+    monkeypatch.setattr(build, "build_table", full)
+    assert [o.result for o in node.start().update()] == [Result.APPLIED, Result.HELD]
+    assert node.blocks("n1.example")
+    node.updater.close()
