@@ -12,6 +12,7 @@
 #include <getopt.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/resource.h>
 
 #include "load_count.h"
@@ -45,6 +46,14 @@ typedef struct {
     counts counted;
     batch b;
 } load;
+
+static volatile sig_atomic_t ended; /* SIGTERM: stop sending, wait for what is in flight, print */
+
+static void end(int signal)
+{
+    (void)signal;
+    ended = 1;
+}
 
 /* xorshift64*: any seed but zero. */
 static uint64_t random_next(uint64_t *state)
@@ -180,10 +189,10 @@ static void run(load *l)
     uint64_t swept = l->start_ns, idle_since = 0;
     for (;;) {
         uint64_t now = now_ns();
-        int sending = now < l->end_ns && sum(l->counted.sent) < l->count, work = 0;
+        int sending = !ended && now < l->end_ns && sum(l->counted.sent) < l->count, work = 0;
         if (!sending) {
             if (now < l->end_ns)
-                l->end_ns = now; /* the count is reached: the rate is over the time that it took */
+                l->end_ns = now; /* the count is reached, or SIGTERM came: the rate is over the time that it took */
             if (sum(l->counted.sent) == sum(l->counted.answered) + sum(l->counted.lost) || now > l->end_ns + l->timeout_ns)
                 break;
         }
@@ -300,6 +309,7 @@ int main(int argc, char **argv)
         return 1;
     }
     struct rusage used;
+    signal(SIGTERM, end);
     run(&l);
     getrusage(RUSAGE_SELF, &used);
     print_counts(&l.counted, (double)(l.end_ns - l.start_ns) / 1e9,

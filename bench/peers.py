@@ -29,7 +29,7 @@ from bench.machine import header
 from bench.peer import bind, ceiling, dnsdist, dnsmasq, gateway, knot_resolver, pdns_recursor, unbound
 from bench.peer.base import Peer, cpu_seconds, memory_bytes
 from bench.programs import CLIENT_CORE, Load, Responder, build, load
-from bench.queries import CACHED_NAMES, name, write_list, write_queries
+from bench.queries import BLOCKED_QUERIES, CACHED_NAMES, name, write_list, write_queries
 
 PEERS: tuple[type[Peer], ...] = (
     gateway.Blockd,
@@ -47,7 +47,7 @@ MIXES = {"blocked": (1000, 0, 0), "cached": (0, 1000, 0), "mixed": (10, 900, 90)
 SIZES, LARGE = (1, 100_000, 1_000_000), 10_000_000
 AT_LARGE = (gateway.Blockd, ceiling.Ceiling, dnsdist.Cdb)  # the others take minutes and gigabytes, or do not come up
 SHORT_WARM_UP_S = 10
-RIGHT_SHARE = 0.9999
+RIGHT_SHARE, UPSTREAM_SHARE_MAX = 0.9999, 0.005
 
 
 @dataclass
@@ -81,20 +81,30 @@ class Bench:
 
     home: Path
     load: Path
-    upstream: int
+    upstream: Responder
     seconds: float
     rounds: int
 
-    def measure(self, peer: Peer, queries: Path, mix: str) -> tuple[Load, float]:
-        """One window: what the generator saw, and answers for a second of the server's processor time."""
+    def measure(self, peer: Peer, queries: Path, mix: str) -> tuple[Load, float, str]:
+        """One window: what the generator saw, answers for a second of the server's processor time, and what is wrong with it."""
         pids = peer.serving()
-        before = cpu_seconds(pids)
+        before, asked_before = cpu_seconds(pids), self.upstream_cpu()
         seen = load(self.load, queries, peer.port, seconds=self.seconds, mix=MIXES[mix])
-        used = cpu_seconds(pids) - before
-        return seen, seen.answered / used if used > 0 else 0.0
+        used, asked = cpu_seconds(pids) - before, self.upstream_cpu() - asked_before
+        fault = ""
+        if peer.judged and seen.right() < RIGHT_SHARE:
+            fault = f"{mix}: {1 - seen.right():.2%} of its answers are wrong"
+        elif mix != "mixed" and asked > UPSTREAM_SHARE_MAX * self.seconds:
+            fault = f"{mix}: it asks the upstream, so that this figure is not one"
+        return seen, seen.answered / used if used > 0 else 0.0, fault
+
+    def upstream_cpu(self) -> float:
+        """Seconds that the upstream has used."""
+        return cpu_seconds([self.upstream.process.pid]) if self.upstream.process else 0.0
 
     def warm(self, peer: Peer, queries: Path) -> None:
-        """Every cached name once, and again: what got lost comes in the second time."""
+        """Every listed query once (a list that is mapped from a file is in memory then), every cached name three times (one may get lost)."""
+        load(self.load, queries, peer.port, seconds=SHORT_WARM_UP_S, mix=MIXES["blocked"], count=BLOCKED_QUERIES)
         load(self.load, queries, peer.port, seconds=SHORT_WARM_UP_S, mix=MIXES["cached"], count=3 * CACHED_NAMES)
 
     def size(self, entries: int, kinds: tuple[type[Peer], ...]) -> tuple[list[Row], list[tuple[Peer, Row]]]:
@@ -109,7 +119,7 @@ class Bench:
                 continue
             row.version = kind.version()
             folder = self.home / str(entries) / kind.name.replace(" ", "-")
-            peer = kind(folder, listed, self.upstream, name(entries - 1))
+            peer = kind(folder, listed, self.upstream.port, name(entries - 1))
             try:
                 peer.start()
             except (RuntimeError, OSError, AssertionError) as error:
@@ -117,30 +127,26 @@ class Bench:
                 print(f"  {kind.name}: {row.problem}", flush=True)
                 peer.stop()
                 continue
-            row.convert_s, row.load_s, row.memory_bytes = peer.convert_s, peer.load_s, memory_bytes(peer.pids())
-            print(
-                f"  {kind.name}: converted in {row.convert_s:.2f} s, ready in {row.load_s:.2f} s, {row.memory_bytes / 2**20:.0f} MiB",
-                flush=True,
-            )
+            row.convert_s, row.load_s = peer.convert_s, peer.load_s
+            print(f"  {kind.name}: converted in {row.convert_s:.2f} s, ready in {row.load_s:.2f} s", flush=True)
             running.append((peer, row))
         return rows, running
 
     def turns(self, entries: int, running: list[tuple[Peer, Row]]) -> None:
         """All rounds over all peers that run."""
         queries = write_queries(self.home / f"queries-{entries}", entries)
-        for peer, _ in running:
+        for peer, row in running:
             self.warm(peer, queries)
+            row.memory_bytes = memory_bytes(peer.pids())
         for number in range(1, self.rounds + 1):
             for mix in MIXES:
                 for peer, row in running:
-                    seen, per_cpu = self.measure(peer, queries, mix)
-                    wrong = peer.judged and seen.right() < RIGHT_SHARE
-                    if wrong:
-                        row.problem = f"{mix}: {1 - seen.right():.2%} of its answers are wrong"
+                    seen, per_cpu, fault = self.measure(peer, queries, mix)
+                    row.problem = fault or row.problem
                     row.runs.setdefault(mix, []).append({**asdict(seen), "per_cpu": per_cpu, "right": seen.right()})
                     print(
                         f"  {entries:>10,} round {number} {mix:<8}{peer.name:<24}{seen.rate:>9,.0f}/s {per_cpu:>9,.0f}/CPU s"
-                        f"  lost {seen.lost}{'  WRONG ANSWERS' if wrong else ''}",
+                        f"  lost {seen.lost}{'  ' if fault else ''}{fault}",
                         flush=True,
                     )
 
@@ -185,7 +191,7 @@ def main() -> int:
         home.chmod(0o755)
         programs = {name: build(home / "bin", name) for name in ("load", "ceiling", "upstream")}
         with Responder(programs["upstream"], CLIENT_CORE) as upstream:
-            bench = Bench(home, programs["load"], upstream.port, args.seconds, args.rounds)
+            bench = Bench(home, programs["load"], upstream, args.seconds, args.rounds)
             for entries in sizes:
                 print(f"\n{entries:,} entries (load average {os.getloadavg()[0]:.1f})", flush=True)
                 some, running = bench.size(entries, tuple(k for k in kinds if entries < LARGE or k in AT_LARGE))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ENTRIES_MIN, ADDED = 100_000, 1_000
 RATE, TIMEOUT_MS, MIX = 10_000, 1000, (100, 900, 0)
-QUIET_S, WINDOW_S, PROBE_PAUSE_S, SETTLE_S = 3.0, 60.0, 0.01, 1.0
+QUIET_S, WINDOW_S, PROBE_PAUSE_S, SETTLE_S = 3.0, 120.0, 0.01, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,13 @@ def update(program: Path, home: Path, peer: Peer, entries: int) -> Update:
 
     quiet = ended(started(QUIET_S))
     asked = name(entries + ADDED - 1)
-    window = WINDOW_S
-    busy = started(window)
+    busy = started(WINDOW_S)
     time.sleep(SETTLE_S)
     begin = time.perf_counter()
     peer.replace(longer)
-    live = _lived(peer, asked, begin, window - SETTLE_S - (time.perf_counter() - begin))
+    live = _lived(peer, asked, begin, WINDOW_S - SETTLE_S)
+    time.sleep(SETTLE_S)
+    busy.terminate()
     seen = ended(busy)
     wrong = seen.answered - round(seen.right() * seen.answered)
     done = Update(peer.name, entries, live, seen.gap_max_ms, quiet.gap_max_ms, seen.lost, seen.sent, wrong)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+from typing import TYPE_CHECKING
 
 from bench.peer.base import Peer
 from bench.queries import message
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
+from typing import TYPE_CHECKING
 
 from bench.peer.base import Peer, write_rpz
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
