@@ -173,7 +173,7 @@ class Driver:
                 if ruling.blocks:
                     self.counts["targets_blocked"] += 1
                     return ruling.number, []
-                if ruling.counts:
+                if ruling.counts and ruling.number not in notes:  # an answer counts a verdict once, however many targets it has
                     notes.append(ruling.number)
         return None, notes
 

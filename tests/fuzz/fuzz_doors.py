@@ -72,6 +72,7 @@ class Client:
     def __init__(self) -> None:
         self.said = bytearray()
         self.closed = False
+        self.ended = False
         self.paused = False
 
     def get_extra_info(self, _: str) -> tuple[str, int]:
@@ -83,8 +84,13 @@ class Client:
     def get_write_buffer_size(self) -> int:
         return 0
 
+    def write_eof(self) -> None:
+        """The door has said its last word, and waits for the client to close (a close at once would reset what is under way)."""
+        self.ended = True
+
     def write(self, data: bytes) -> None:
         assert not self.closed, "written behind the end"
+        assert not self.ended, "written behind the end"
         self.said += data
 
     def close(self) -> None:
@@ -129,8 +135,8 @@ def over_tcp(data: bytes, cuts: Iterable[int]) -> tuple[bytes, bool]:
             connection.buffer_updated(len(piece))
             start += len(piece)
     loop.turn()
-    closed = client.closed
-    if not closed:
+    closed = client.closed or client.ended
+    if not client.closed:
         connection.eof_received()
         loop.turn()
         assert client.closed, "the client has closed its side, and is owed nothing"
