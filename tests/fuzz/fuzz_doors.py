@@ -137,7 +137,8 @@ def over_tcp(data: bytes, cuts: Iterable[int]) -> tuple[bytes, bool]:
     loop.turn()
     closed = client.closed or client.ended
     if not client.closed:
-        connection.eof_received()
+        if not connection.eof_received() and not client.closed:
+            client.close()  # what the event loop does then
         loop.turn()
         assert client.closed, "the client has closed its side, and is owed nothing"
     connection.connection_lost(None)
