@@ -7,6 +7,7 @@ of them, while a busy machine's noise is not.
 
 from __future__ import annotations
 
+import gc
 import socket
 import struct
 import time
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from blockd.dns.garbage import FULL_AFTER
 from blockd.native._dns import Reply
 from blockd.terms import Transport
 from tests.dns import running
@@ -183,6 +185,8 @@ def test_a_flood_that_the_upstream_does_not_answer(metered):
                     time.sleep(0.01)  # so that the kernel's buffer holds them
         until(lambda: metered.stats()["in_flight"] > 1500, "many are under way")
 
+    assert gc.get_freeze_count() > 0, "what was there at the start is set aside"
+    assert gc.get_threshold()[2] == FULL_AFTER
     least_callback(metered, attack, rounds=3)
 
 
