@@ -249,6 +249,7 @@ static void parse_mix(load *l, const char *text)
 {
     char rest;
     if (sscanf(text, "%4u,%4u,%4u%c", &l->share[BLOCKED], &l->share[CACHED], &l->share[MISS], &rest) != 3
+        || l->share[BLOCKED] > SHARES || l->share[CACHED] > SHARES || l->share[MISS] > SHARES
         || l->share[BLOCKED] + l->share[CACHED] + l->share[MISS] != SHARES)
         usage("--mix wants three shares in thousandths that add up to 1000");
 }

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 from dataclasses import asdict, dataclass, field
@@ -180,6 +181,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     args = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no peer is left behind
     kinds = chosen(args.only) if args.only else PEERS
     sizes = [int(word) for word in args.entries.split(",")] + ([LARGE] if args.large else [])
     head = header()
