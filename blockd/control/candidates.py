@@ -6,7 +6,8 @@ One feed's failure is its lists' outcome and nobody else's. Nothing here changes
 from __future__ import annotations
 
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from blockd.control.compile import compile_list
@@ -14,6 +15,7 @@ from blockd.control.judge import Change, Judgement, judge
 from blockd.control.sources import Source
 from blockd.control.steps import Step, around
 from blockd.errors import BlockdError, Corrupt, Refused, Unavailable
+from blockd.feeds.verified import Verified
 from blockd.policy.rails import all_protected, rails
 from blockd.table.store import open_list
 from blockd.terms import Instant, ListName, Result
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from blockd.control.sources import Placement
     from blockd.control.steps import Steps
     from blockd.control.waiting import Waiting
-    from blockd.feeds.verified import Verified
     from blockd.native._table import CompiledList
 
 WORDS = {result.value: result for result in Result}
@@ -42,6 +43,10 @@ class FeedClient(Protocol):
 
     def download(self, name: ListName) -> Verified:
         """The newest version of a list, verified, on the local disk. Raises Refused, Unavailable."""
+        ...
+
+    def kept(self, before: Verified) -> Verified:
+        """A version that was downloaded before, from the disk. Raises Unavailable when its file is gone."""
         ...
 
     def content(self, verified: Verified) -> Buffer:
@@ -97,17 +102,36 @@ class Candidates:
         feeds = {feed.name: feed for feed in self._config.feeds}
         for feed_name in dict.fromkeys(name.partition("/")[0] for name in names):
             mine = [name for name in names if name.partition("/")[0] == feed_name]
+            client = None
             try:
                 if feed_name not in feeds:
                     raise Unavailable(f"there is no feed {feed_name} in the configuration")
                 client = self._client(feeds[feed_name])
                 client.refresh(now)
+                found |= {name: self._look_at(client, name, current.get(name), again, now) for name in mine}
             except (BlockdError, OSError) as error:
                 found |= dict.fromkeys(mine, _refused(error))
-                continue
-            for name in mine:
-                found[name] = self._look_at(client, name, current.get(name), again, now)
+            if client is not None:
+                for name in mine:
+                    found[name] = self._again_from_disk(client, found[name], current.get(name), again, now)
         return found
+
+    def _again_from_disk(
+        self, client: FeedClient, found: Candidate, placed: Placement | None, again: Collection[ListName], now: Instant
+    ) -> Candidate:
+        """Where nothing newer may go live: what is in force, without the rows that have run out since, or in place of a lost file.
+
+        A row's own date does not wait for a feed that is down, or for a person.
+        """
+        if placed is None or found.source is not None or not (placed.source.name in again or _due(placed.source, now)):
+            return found
+        source = placed.source
+        before = Verified(source.name, source.version, source.meta, Path(), source.sha256, 0, source.expires, 0)
+        try:
+            made = self._judge(client, client.kept(before), source, now)
+        except (BlockdError, OSError):
+            return found
+        return replace(found, source=made.source, judgement=made.judgement) if made.source is not None else found
 
     def _client(self, feed: Feed) -> FeedClient:
         if feed not in self._clients:

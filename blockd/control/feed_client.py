@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import mmap
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from blockd.errors import Misconfigured
+from blockd.errors import Misconfigured, Unavailable
 from blockd.feeds.client import Subscription
 from blockd.feeds.secret import decrypt
 
@@ -31,6 +33,17 @@ class SubscribedFeed:
     def download(self, name: str) -> Verified:
         """The newest version, on the disk. Raises Refused, Unavailable."""
         return self._subscription.download(name)
+
+    def kept(self, before: Verified) -> Verified:
+        """A version that was downloaded, and its signatures verified, before, while its file is on the disk, whole. Raises Unavailable."""
+        path = self._subscription.folder / "targets" / before.name.rpartition("/")[2] / before.sha256
+        try:
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != before.sha256:
+                    raise Unavailable(f"the file of {before.name} that was kept is damaged")
+                return replace(before, path=path, length=file.tell())
+        except OSError as error:
+            raise Unavailable(f"the file of {before.name} is not kept any more: {error.strerror}") from None
 
     def content(self, verified: Verified) -> Buffer:
         """Its plain octets. A secret list's exist in this process's memory and nowhere else. Raises Refused, Misconfigured, OSError."""

@@ -18,7 +18,7 @@ from blockd.control.pipeline import BrokenList
 from blockd.control.recovery import settle
 from blockd.control.steps import Step, around
 from blockd.errors import BlockdError, Corrupt, Refused
-from blockd.terms import Instant, ListName
+from blockd.terms import Instant, ListName, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -110,8 +110,9 @@ class InForce:
                 raise
         self._mended(sources)
         self.trouble.pop("generation_damaged", None)
-        for name in sources:
-            self._waiting.forget(name)
+        for name, candidate in fresh.items():
+            if candidate.held is None and candidate.result is Result.APPLIED:
+                self._waiting.forget(name)
         LOG.info(
             "generation %d is in force: %s", self.number, ", ".join(f"{n} {_what(before.get(n), wanted.get(n))}" for n in sorted(changed))
         )

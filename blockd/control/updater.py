@@ -170,7 +170,7 @@ class Updater:
             return ended
         try:
             if not self._in_force.go_live(fresh, now):  # compiled again because a file was lost: what is in force is the same
-                ended |= dict.fromkeys(fresh, (Result.NOT_MODIFIED, ""))
+                ended |= {name: (Result.NOT_MODIFIED, "") for name, c in fresh.items() if c.result is Result.APPLIED}
         except BrokenList as error:
             self._in_force.broken.add(error.name)
             if error.name not in found:  # it was in force and is not being looked at: fetch it again, once

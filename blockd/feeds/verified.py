@@ -1,6 +1,7 @@
 """Where `feeds` ends: a list version whose signatures, expiry and version TUF has verified.
 
-Only :func:`blockd.feeds.client.Subscription.download` makes a :class:`Verified`. Everything behind it (compiling, rails, audit)
+Only :func:`blockd.feeds.client.Subscription.download` makes a :class:`Verified`, and :mod:`blockd.control.candidates` once more for a version
+that is in force, while the very file is kept (by its digest): its rows run out by their own dates, feed or no feed. Everything behind it (compiling, rails, audit)
 takes this type, so unverified bytes cannot reach a table without a type error.
 """
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from blockd.config.schema import Config, Feed, ListPolicy, MaxChange
-from blockd.errors import Refused
+from blockd.errors import Refused, Unavailable
 from blockd.feeds.verified import ListMeta, Verified
 from blockd.terms import Action, Basis, Category, Format, Instant, ListName, Mode
 
@@ -60,6 +60,12 @@ class FakeFeed:
         path = self.folder / digest
         path.write_bytes(item.text)
         return Verified(name, item.version, item.meta, path, digest, len(item.text), item.expires, 2)
+
+    def kept(self, before: Verified) -> Verified:
+        path = self.folder / before.sha256
+        if not path.exists():
+            raise Unavailable("gone")
+        return replace(before, path=path, length=path.stat().st_size)
 
     def content(self, verified: Verified) -> bytes:
         return verified.path.read_bytes()

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+
 import pyrage
 import pytest
 
 from blockd.config.schema import Config, Feed
 from blockd.control.feed_client import SubscribedFeed
-from blockd.errors import Misconfigured, Refused
+from blockd.errors import Misconfigured, Refused, Unavailable
 from blockd.feeds.secret import encrypt
 from blockd.feeds.verified import Verified
 from blockd.terms import Instant, ListName
@@ -62,3 +65,19 @@ def test_a_list_for_others_is_refused(tmp_path, identity):
 def test_a_feed_that_is_not_there(tmp_path):
     with pytest.raises((Misconfigured, Refused)):
         client(tmp_path).refresh(Instant(1_800_000_000.0))
+
+
+def test_a_version_that_was_kept_is_handed_out_while_it_is_whole(tmp_path):
+    data = b"casino.example\n"
+    digest = hashlib.sha256(data).hexdigest()
+    path = tmp_path / "state" / "feeds" / "f" / "targets" / "a" / digest
+    path.parent.mkdir(parents=True)
+    path.write_bytes(data)
+    before = Verified(ListName("f/a"), 1, meta(), tmp_path, digest, 0, Instant(2e9), 2)
+    assert client(tmp_path).kept(before) == replace(before, path=path, length=len(data))
+    path.write_bytes(b"other.example\n")
+    with pytest.raises(Unavailable, match="damaged"):
+        client(tmp_path).kept(before)
+    path.unlink()
+    with pytest.raises(Unavailable, match="not kept any more"):
+        client(tmp_path).kept(before)

@@ -8,7 +8,7 @@ import pytest
 
 from blockd.audit.record import Event
 from blockd.errors import Corrupt, Refused, Unavailable
-from blockd.terms import Category, Result
+from blockd.terms import Category, Format, Result
 from tests.control.feeds import rows
 from tests.control.node import A, Node
 
@@ -151,3 +151,32 @@ def test_a_clock_that_is_put_back_stops_nothing(node):
     node.updater.tick()
     assert node.updater._recorder.levers.activated == 1
     assert node.updater._show_at <= node.clock.now + 60
+
+
+DATED = "entry,category,note,expires\none.example,,,2027-02-01\ntwo.example,,,\n"
+
+
+@pytest.mark.parametrize("why", ["the feed is down", "a newer version waits", "a person holds it"])
+def test_a_row_runs_out_by_its_own_date_whatever_keeps_newer_versions_away(node, why):
+    node.feed.publish("a", DATED, format=Format.CSV)
+    node.start().update()
+    if why == "the feed is down":
+        node.feed.fails = Unavailable("down")
+    elif why == "a newer version waits":
+        node.feed.publish("a", DATED + "".join(f"n{i}.example,,,\n" for i in range(900)), format=Format.CSV)
+        assert node.update()[0].result is Result.CHANGE_CAP
+    else:
+        node.updater.hold(A, "alice", "why")
+    assert node.blocks("one.example")
+    node.clock.now += 400 * 86400
+    node.updater.tick()
+    assert not node.blocks("one.example")
+    assert node.blocks("two.example")
+    assert not node.blocks("n1.example")
+    if why == "a newer version waits":
+        assert "list_held" in node.alarms()
+    number = node.state.table.generation
+    for _ in range(3):
+        node.clock.now += 61
+        node.updater.tick()
+    assert node.state.table.generation == number

@@ -68,6 +68,7 @@ def test_a_damaged_compiled_list_that_can_not_be_fetched_holds_the_rest(tmp_path
     node.feed.publish("b", "b.example\n")
     node.update()
     shutil.rmtree(tmp_path / "state" / "lists" / "f" / "a")
+    shutil.rmtree(node.feed.folder)  # what was downloaded is lost too
     saved = node.feed.lists.pop("a")
     node.feed.publish("b", "b.example\nc.example\n")
     outcome = node.update("f/b")[0]
@@ -78,6 +79,22 @@ def test_a_damaged_compiled_list_that_can_not_be_fetched_holds_the_rest(tmp_path
     node.updater.tick()
     assert [o.result for o in node.update()] == [Result.NOT_MODIFIED, Result.APPLIED]
     assert node.blocks("c.example")
+    node.updater.close()
+
+
+def test_a_damaged_compiled_list_is_made_again_from_what_was_downloaded(tmp_path):
+    """The feed is down, a compiled file is lost: the kill of another list must not wait for the feed."""
+    node = Node(tmp_path, "a", "b").start()
+    node.feed.publish("a", rows(1))
+    node.feed.publish("b", "b.example\n")
+    node.update()
+    shutil.rmtree(tmp_path / "state" / "lists" / "f" / "a")
+    node.feed.fails = Unavailable("down")
+    node.updater.kill(ListName("f/b"), Instant(node.clock.now + 3600), "alice", "why")
+    node.updater.tick()
+    node.updater.tick()
+    assert not node.blocks("b.example")
+    assert node.blocks("n1.example")
     node.updater.close()
 
 
