@@ -52,7 +52,10 @@ class LineToControl:
         telling = asyncio.create_task(self._tell(writer, hello), name="health")
         try:
             while (message := await lines.receive(reader)) is not None:
-                await lines.send(writer, await self._answer(message))
+                answer = await self._answer(message)
+                if answer["verb"] == "applied":  # who is told that it is applied finds the status of now
+                    await lines.send(writer, {"verb": "health", **asdict(self._service.health())})
+                await lines.send(writer, answer)
         finally:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
