@@ -154,7 +154,7 @@ def _next(outcome: Mapping[str, Any]) -> str:
         return ""
     if outcome["result"] in {"held", "change_cap"}:
         return f". After a look at it: blockd lists approve {outcome['list']} --reason TEXT"
-    if outcome["result"] == "fetch":
+    if outcome["result"] == "fetch" and "tried again" not in outcome["detail"]:
         return ". The last good version stays in force; it is tried again at the next interval"
     return ". The last good version stays in force"
 

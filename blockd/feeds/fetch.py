@@ -191,6 +191,9 @@ class Fetcher(FetcherInterface):
                 "GET", url, headers=headers, preload_content=False, redirect=False, retries=False, timeout=timeout
             )
             self._in_time()
+        except urllib3.exceptions.NewConnectionError as error:  # one of the time-outs to the library: refused, no route, no such name
+            self._in_time()
+            raise _unreachable(error) from error
         except urllib3.exceptions.TimeoutError as error:
             raise SlowRetrievalError("the server did not answer in time") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:

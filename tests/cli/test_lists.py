@@ -72,6 +72,12 @@ def test_what_to_do_is_said_once(said):
     assert err == f"blockd lists update: f/a: held, version 3 in generation 7: {detail}\n"
 
 
+def test_that_it_is_tried_again_is_said_once(said):
+    detail = "the server cannot be reached: it is tried again"
+    _, _, err, _ = said("update", "f/a", update={"outcomes": [outcome(result="fetch", ok=False, detail=detail)]})
+    assert err.endswith(": it is tried again. The last good version stays in force\n")
+
+
 def test_a_lever_that_was_pulled_is_said_in_its_own_word(said):
     _, out, _, _ = said("kill", "f/a", "--reason", "x", "--for", "1h", kill={"outcomes": [outcome()]})
     assert out == "f/a: switched off, version 3 in generation 7\n"
