@@ -5,6 +5,7 @@ Exit 0 when the configuration can be used (warnings do not change that), 1 when 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from blockd.cli.parser import EXIT_DONE, EXIT_NO, add_config, add_json, print_json, say
@@ -42,7 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check. Faults and warnings go to the error stream, the summary to the output."""
     report = examine(args.config)
-    warnings = [*report.warnings, *(unenforceable(report.config) if report.config else ())]
+    warnings = [*report.warnings, *(of_state(report.config) if report.config else ())]
     if args.json:
         print_json({"ok": report.config is not None, "faults": list(report.faults), "warnings": warnings})
         return EXIT_DONE if report.config else EXIT_NO
@@ -54,6 +55,15 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_NO
     print(summary(report.config))
     return EXIT_DONE
+
+
+def of_state(config: Config) -> Iterator[str]:
+    """What the state directory has to say, as far as this user may look into it."""
+    from blockd.control import own_keys
+
+    if os.access(config.state_dir, os.X_OK):
+        yield from own_keys.faults(config.state_dir)
+    yield from unenforceable(config)
 
 
 def unenforceable(config: Config) -> Iterator[str]:

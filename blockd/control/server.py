@@ -19,7 +19,7 @@ from blockd.admin import health
 from blockd.admin.facts import Alarm, RoleFacts
 from blockd.admin.server import AdminServer
 from blockd.control import facts as facts_of
-from blockd.control import logs
+from blockd.control import logs, own_keys
 from blockd.control.admin_socket import AdminSocket
 from blockd.control.bus import Bus
 from blockd.control.line_to_control import SOCKET
@@ -64,6 +64,7 @@ class Control:
         self._work = ThreadPoolExecutor(1, thread_name_prefix="updater")
         self._tasks: list[asyncio.Task[None]] = []
         self._counts_alarm: tuple[Alarm, ...] = ()
+        self._key_faults: list[str] = []
         self._working = False
 
     async def start(self, config: Config, sockets: Mapping[str, socket.socket], slab: Slab, live: LiveGeneration | None) -> None:
@@ -180,6 +181,7 @@ class Control:
 
     async def _collect(self) -> None:
         while True:
+            await asyncio.to_thread(self._look_at_keys)
             try:
                 await asyncio.to_thread(self._totals)
                 self._counts_alarm = ()
@@ -187,12 +189,19 @@ class Control:
                 self._counts_alarm = (Alarm("counts", str(error)),)
             await asyncio.sleep(COLLECT_EVERY_S)
 
+    def _look_at_keys(self) -> None:
+        found = list(own_keys.faults(self._config.state_dir))
+        for line in found:
+            if line not in self._key_faults:
+                LOG.error("%s", line)
+        self._key_faults = found
+
     # What is shown
 
     def facts(self) -> Facts:
         """For the admin listener and status. Cheap."""
         own = RoleFacts("control", os.getpid(), "ready")
-        damaged = tuple(Alarm("counts", text) for text in self._ledger.alarms)
+        damaged = [Alarm("counts", text) for text in self._ledger.alarms] + [Alarm("keys", text) for text in self._key_faults]
         peers = self._bus.peers()
         return facts_of.facts(self._config, self._updater.state(), peers, own, self._admin.addresses(), (*self._counts_alarm, *damaged))
 

@@ -114,3 +114,8 @@ def address_of(sock: socket.socket) -> str:
     """The real address of a listener, ``127.0.0.1:5300`` or ``[::1]:5300``."""
     host, port = sock.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def addresses(sockets: Mapping[str, socket.socket]) -> list[str]:
+    """Each listener as people read it: its door, and where it really is."""
+    return [f"{key.partition(' ')[0]} {address_of(sock)}" for key, sock in sockets.items()]

@@ -22,9 +22,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import blockd
 from blockd.config.load import load
 from blockd.control import channel, hardening, logs, notify, preflight
-from blockd.control.sockets import bind_missing, wanted
+from blockd.control.sockets import addresses, bind_missing, wanted
 from blockd.errors import BlockdError, Misconfigured, Unavailable
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Supervisor:
         if config.run.user:
             load(self._path)  # as the roles will: what root alone can read is one line now, not a role that dies again and again
         preflight.check_program(sys.executable)
+        LOG.info("blockd %s starts on %s", blockd.__version__, ", ".join(addresses(self._sockets)) or "no listener")
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(logs.loop_exception_handler)
         reload_asked = asyncio.Event()
@@ -90,7 +92,8 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, reload_asked.set)
         keepers = [asyncio.create_task(self._keep(role), name=f"keep {role}") for role in self._roles]
         for keeper in keepers:
-            keeper.add_done_callback(lambda _: self._stopping.set())  # without one of its keepers a supervisor would sit there and keep nothing
+            # Without one of its keepers a supervisor would sit there and keep nothing.
+            keeper.add_done_callback(lambda _: self._stopping.set())
         reloader = asyncio.create_task(self._reload_when(reload_asked), name="reload")
         watchdog = asyncio.create_task(self._watchdog(), name="watchdog")
         await self._stopping.wait()
@@ -198,6 +201,7 @@ class Supervisor:
     def _announce(self) -> None:
         if not self._announced and all(role in self._children and self._children[role].ready for role in self._roles):
             self._announced = True
+            LOG.info("ready: roles %s run", ", ".join(self._roles))
             notify.notify("READY=1", f"STATUS=roles {', '.join(self._roles)} run")
 
     async def _watchdog(self) -> None:

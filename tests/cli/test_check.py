@@ -56,3 +56,14 @@ def test_damaged_state_is_a_warning(node, capsys):  # noqa: F811
     (node.home / "state" / "generations" / "1" / "sources.json").write_text("{")
     assert main(["check", "-c", str(node.config)]) == 0
     assert "what is loaded can't be read" in capsys.readouterr().err
+
+
+def test_keys_of_this_node_that_are_open_or_damaged_are_warnings(node, capsys):  # noqa: F811
+    node.publish("names", "casino.example\n")
+    node.enforce()
+    (node.home / "state" / "table.key").chmod(0o644)
+    (node.home / "state" / "node.pem").write_text("x")
+    assert main(["check", "-c", str(node.config)]) == 0
+    err = capsys.readouterr().err
+    assert "table.key: others can read it: chmod 600" in err
+    assert "node.pem: not a private key" in err

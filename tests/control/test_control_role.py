@@ -57,6 +57,16 @@ async def test_what_people_ask_of_it(control):
     assert (await ask(control, "hold", list="f/a", reason="r"))["outcomes"][0]["ok"]
 
 
+async def test_a_key_that_others_can_read_is_an_alarm_until_they_cannot(control, caplog):
+    key = control.config.state_dir / "table.key"
+    for mode, there in ((0o644, True), (0o644, True), (0o600, False)):
+        key.chmod(mode)
+        control._look_at_keys()
+        alarms = (await ask(control, "status"))["alarms"]
+        assert ({"code": "keys", "text": f"{key}: others can read it: chmod 600 {key}"} in alarms) is there
+    assert caplog.text.count("others can read it") == 1
+
+
 @pytest.mark.parametrize(
     ("verb", "arguments", "reason"),
     [

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from blockd.config.schema import Admin, Config, Dns, Endpoint, StopPage
-from blockd.control.sockets import ROLES, Wanted, address_of, bind_missing, wanted
+from blockd.control.sockets import ROLES, Wanted, address_of, addresses, bind_missing, wanted
 from blockd.errors import Unavailable
 
 ANY = Endpoint("127.0.0.1", 0)
@@ -37,6 +37,8 @@ def test_udp_and_tcp_share_the_port_that_the_kernel_chose():
     assert made["udp 127.0.0.1:0"].getsockname()[1] == made["tcp 127.0.0.1:0"].getsockname()[1] != 0
     assert made["tcp 127.0.0.1:0"].proto == socket.IPPROTO_TCP
     assert address_of(made["udp [::1]:0"]).startswith("[::1]:")
+    port = made["tcp 127.0.0.1:0"].getsockname()[1]
+    assert addresses(made)[:2] == [f"udp 127.0.0.1:{port}", f"tcp 127.0.0.1:{port}"]
     assert not bind_missing(wanted(config(), ROLES), made), "a listener that is there is not bound again"
     closing(made)
 

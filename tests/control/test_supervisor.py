@@ -85,6 +85,9 @@ def daemon(tmp_path):
 
 def test_it_says_that_it_is_ready_feeds_the_watchdog_and_ends_clean(daemon):
     assert daemon.answers(daemon.port)
+    first, second = daemon.said().splitlines()[:2]
+    assert first.endswith(f"starts on stop_page 127.0.0.1:{daemon.port}")
+    assert second == "INFO supervisor: ready: roles web run"
     daemon.wait_for("WATCHDOG=1")
     child = daemon.child()
     daemon.process.send_signal(signal.SIGTERM)
