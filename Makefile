@@ -29,7 +29,7 @@ $(VENV)/.packages-test: deploy/packages/test.txt
 	@mkdir -p $(VENV) && touch $@
 
 $(VENV)/.packages-bench: deploy/packages/bench.txt
-	@deploy/packages/install.sh $<
+	@deploy/packages/install.sh --only-programs $<
 	@mkdir -p $(VENV) && touch $@
 
 $(BIN)/pip: | $(VENV)/.packages-run

@@ -153,7 +153,7 @@ def test_a_pause_is_the_longest_gap(programs, queries):
 
     with responder(answer) as port:
         seen = load(programs["load"], queries, port, count=200, mix=(0, 1000, 0))
-    assert 300 <= seen.gap_max_ms
+    assert seen.gap_max_ms >= 300
     assert seen.max_us >= 300_000
     assert seen.answered == 200
 
