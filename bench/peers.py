@@ -25,12 +25,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import report, under_load
+from bench import load_udp, report, under_load
 from bench.machine import header
 from bench.peer import bind, ceiling, dnsdist, dnsmasq, gateway, knot_resolver, pdns_recursor, unbound
 from bench.peer.base import Peer, cpu_seconds, memory_bytes
 from bench.programs import CLIENT_CORE, Load, Responder, build, load
-from bench.queries import BLOCKED_QUERIES, CACHED_NAMES, name, write_list, write_queries
+from bench.queries import BLOCKED_QUERIES, CACHED_NAMES, blocked_names, name, write_list, write_queries
 
 PEERS: tuple[type[Peer], ...] = (
     gateway.Blockd,
@@ -64,6 +64,7 @@ class Row:
     memory_bytes: int = 0
     octets_an_entry: float | None = None
     runs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    dnsperf: tuple[float, float] | None = None  # blocked answers a second as dnsperf counts them, and as bench/load.c does right after
 
     def middle(self, mix: str) -> dict[str, Any] | None:
         """The run with the middle rate."""
@@ -98,6 +99,13 @@ class Bench:
         elif mix != "mixed" and asked > UPSTREAM_SHARE_MAX * self.seconds:
             fault = f"{mix}: it asks the upstream, so that this figure is not one"
         return seen, seen.answered / used if used > 0 else 0.0, fault
+
+    def cross_check(self, peer: Peer, row: Row, queries: Path, entries: int) -> None:
+        """The same listed names through dnsperf."""
+        text = self.home / f"dnsperf-{entries}"
+        text.write_text("".join(f"{asked} A\n" for asked in blocked_names(entries)), encoding="ascii")
+        rate, _ = load_udp.load(peer.port, text, round(max(1, self.seconds)))
+        row.dnsperf = (rate, self.measure(peer, queries, "blocked")[0].rate)
 
     def upstream_cpu(self) -> float:
         """Seconds that the upstream has used."""
@@ -200,6 +208,9 @@ def main() -> int:
                 rows += some
                 try:
                     bench.turns(entries, running)
+                    for peer, row in running[:1]:
+                        if peer.judged and peer.program("dnsperf"):
+                            bench.cross_check(peer, row, bench.home / f"queries-{entries}", entries)
                     if not args.no_update and entries >= under_load.ENTRIES_MIN:
                         updates += [under_load.update(bench.load, home, peer, entries) for peer, _ in running if peer.can_replace]
                 finally:

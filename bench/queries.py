@@ -66,16 +66,20 @@ def cached_name(number: int) -> str:
     return f"www.site{number:05d}.allowed.example"
 
 
-def write_queries(path: Path, entries: int, seed: int = 1) -> Path:
-    """All three classes: listed names and names under them in random order, ten thousand that fit into any cache, and misses, each new."""
+def blocked_names(entries: int, seed: int = 1) -> Iterator[str]:
+    """Listed names and names under them, at random, as they are asked for."""
     rng = random.Random(seed)
+    return (f"{rng.choice(('', 'www.', 'a.b.'))}{name(rng.randrange(entries))}" for _ in range(BLOCKED_QUERIES))
+
+
+def write_queries(path: Path, entries: int, seed: int = 1) -> Path:
+    """All three classes: listed names, ten thousand that fit into any cache, and misses, each new."""
     cached = list(range(CACHED_NAMES))
-    rng.shuffle(cached)
-    blocked = (f"{rng.choice(('', 'www.', 'a.b.'))}{name(rng.randrange(entries))}" for _ in range(BLOCKED_QUERIES))
+    random.Random(seed).shuffle(cached)
     path.write_bytes(
         records(
             [
-                *(("blocked", message(asked)) for asked in blocked),
+                *(("blocked", message(asked)) for asked in blocked_names(entries, seed)),
                 *(("cached", message(cached_name(number))) for number in cached),
                 *(("miss", message(f"{UNIQUE_LABEL}.m{number:03d}.unseen.example")) for number in range(MISSES)),
             ]

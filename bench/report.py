@@ -56,6 +56,11 @@ def markdown(rows: Sequence[Row], updates: Sequence[Update]) -> str:
         here = [row for row in rows if row.entries == entries]
         parts.append(f"{entries:,} {'entries' if entries != 1 else 'entry'}, one core each\n\n{_table(head, map(_cells, here))}")
         parts += [f"- {row.peer}: {row.problem}\n" for row in here if row.problem]
+        parts += [
+            f"- dnsperf on {row.peer}, listed names: {_thousands(row.dnsperf[0])}/s; bench/load.c right after: {_thousands(row.dnsperf[1])}/s\n"
+            for row in here
+            if row.dnsperf
+        ]
         parts.append("")
     if updates:
         cells = [
