@@ -170,7 +170,7 @@ class Client:
         """Download a target and check it; `path` is new or replaced, durably."""
         if self._updater is None:
             raise AssertionError("refresh comes first")
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary = path.with_name(".download.tmp")  # always the same: what a killed process left is written over
         try:
             self._updater.download_target(target, str(temporary), url)
             with temporary.open("rb") as file:

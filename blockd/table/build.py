@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from blockd.table.rules import Rule
 
 
+SETS_MAX = 20_000
+"""Combinations of rules in one table. Real lists make tens; workers decide about each beforehand, some 150 us apiece."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One numbering of rules for several lists. `numbers[i][j]`: what rule j of list i is in `rules`; -1: left out."""
@@ -79,9 +83,11 @@ def build(path: Path, key: bytes, lists: Sequence[CompiledList], leave_out: froz
 
 
 def check(built: BuiltTable, key: bytes, lists: Sequence[CompiledList]) -> Table:
-    """Read the file back, every octet and every entry. Returns the open table. Corrupt: it is not what the lists say."""
+    """Read the file back, every octet and every entry. Returns the open table. Corrupt: it is not what the lists say. Refused("shape"): SETS_MAX."""
     try:
         table = Table(built.path, key, verify=True)
+        if table.sets > SETS_MAX:
+            raise Refused("shape", f"the lists together make {table.sets} combinations of rules, and a table may have {SETS_MAX}")
         if table.rules != dump_rules(built.plan.rules) or table.entries != built.entries:
             raise Corrupt("the table on the disk is not the one that was built")
         check_table(table, list(zip(lists, built.plan.numbers, strict=True)), built.plan.kinds)

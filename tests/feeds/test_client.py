@@ -284,3 +284,19 @@ def test_using_the_client_before_a_refresh_is_our_bug(tmp_path):
     made = client.Client(tmp_path / "m", "https://feed.example/metadata", Simulator())
     with pytest.raises(AssertionError):
         made.target("a/b")
+
+
+def test_what_a_killed_download_left_is_written_over(sim, tmp_path, monkeypatch):
+    """Up to a gigabyte each time, if every process left its own."""
+    subscription = sim.subscribe(tmp_path)
+    subscription.refresh(NOW)
+    with monkeypatch.context() as killed:
+        killed.setattr("blockd.feeds.client.Path.unlink", lambda *_, **__: None)
+        killed.setattr("blockd.feeds.client.Path.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            subscription.download("hotline/gambling")
+    folder = subscription.folder / "targets" / "gambling"
+    assert len(list(folder.iterdir())) == 1
+    monkeypatch.setattr("blockd.feeds.client.os.getpid", lambda: 1)
+    assert subscription.download("hotline/gambling").path in folder.iterdir()
+    assert len(list(folder.iterdir())) == 1

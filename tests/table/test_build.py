@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from blockd.errors import Corrupt
+from blockd.errors import Corrupt, Refused
 from blockd.native._table import CompiledList, ListBuilder, Table, build_table, check_table
 from blockd.table.build import BuiltTable, build, check, plan, rules_of
 from blockd.table.rules import Rule, dump_rules, load_rules
@@ -129,6 +129,16 @@ def test_every_combination_of_lists_is_its_own_set(tmp_path):
     for n in range(1, 1024):
         ((number, _, _),) = table.lookup(wire(f"n{n}.test"))
         assert {r.list for r in said(table, built.plan.rules, number)} == {f"f/{i}" for i in range(10) if n >> i & 1}
+
+
+def test_more_combinations_than_workers_can_decide_about_are_refused(tmp_path, monkeypatch):
+    lists = [
+        Source(ListName(f"f/{i}"), tuple((wire(f"n{n}.test"), Kind.SUBTREE, None) for n in range(1, 16) if n >> i & 1)) for i in range(4)
+    ]
+    built, compiled = make(tmp_path, lists)
+    monkeypatch.setattr("blockd.table.build.SETS_MAX", 14)
+    with pytest.raises(Refused, match="15 combinations"):
+        check(built, KEY, compiled)
 
 
 def test_more_than_sixteen_entries_on_one_name_keep_the_most_specific(tmp_path):
