@@ -72,7 +72,7 @@ class InForce:
         OSError: the record has a newer generation, which the disk does not let us make current. What is current is in force.
         """
         try:
-            settled = settle(self._generations, self._recorder, now)
+            settled = settle(self._generations, self._recorder, lambda had, wanted: self._build_again(had, wanted, now), now)
         except (OSError, BlockdError) as error:
             self.say("disk", disk(error) if isinstance(error, OSError) else str(error))
             return
@@ -84,6 +84,16 @@ class InForce:
         self._read_table()
         if settled.refused:
             raise settled.refused
+
+    def _build_again(
+        self, had: Mapping[ListName, Placement], kept: Mapping[ListName, Placement], now: Instant
+    ) -> tuple[int, Mapping[ListName, Placement]]:
+        """A damaged generation, which had `had`, as a new one of `kept`; every version was admitted before. Raises as Pipeline.go_live does."""
+        wanted = plan.compose(self.situation(), kept, {}, now)
+        judgements: dict[ListName, Judgement] = dict.fromkeys(plan.changed_lists(had, wanted), ADMITTED)
+        number = self._pipeline.go_live(self.config, had, wanted, judgements, {}, now)
+        self._confirm_at = Instant(now + CONFIRM_EVERY_S)
+        return number, wanted
 
     def go_live(self, fresh: Mapping[ListName, Candidate], now: Instant) -> bool:
         """Put in force what should be, with these versions. False when that is in force already. Raises as Pipeline.go_live does."""

@@ -3,7 +3,8 @@
 It hosts one :class:`~blockd.control.service.Service` and does for it what every role needs: privileges and dumps, the configuration, the counter slab, the
 current generation (from the disk: control need not run), signals, the channel to the supervisor, the line to control.
 
-A current generation that fails its check is not used: the newest older one that passes is, with an alarm. Without any, the service decides (before_lists).
+A current generation that fails its check is not used: the newest older one that passes is, with an alarm, until control has built the current one again
+and tells. Without any, the service decides (before_lists).
 """
 
 from __future__ import annotations

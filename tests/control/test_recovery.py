@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 
@@ -10,14 +11,24 @@ import pytest
 from blockd.audit.record import Event
 from blockd.control import stages
 from blockd.control.judge import ADMITTED
+from blockd.control.pipeline import BrokenList
 from blockd.control.recorder import Recorder
 from blockd.control.recovery import settle
 from blockd.control.steps import NO_STEPS
+from blockd.errors import Corrupt
 from blockd.terms import Instant, ListName
 from tests.control.test_generations import Store
 
 A = ListName("f/a")
 NOW = Instant(1000.0)
+
+
+def impossible(*_):
+    raise Corrupt("no compiled list is whole")
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class Node(Store):
@@ -35,8 +46,8 @@ class Node(Store):
     def damage(self, number):
         os.truncate(self.generations.directory(number) / "table.blkt", 99)
 
-    def settle(self):
-        settled = settle(self.generations, self.recorder, NOW)
+    def settle(self, rebuild=impossible):
+        settled = settle(self.generations, self.recorder, rebuild, NOW)
         versions = [p.source.version for p in settled.placements.values()]
         return settled.number, versions, settled
 
@@ -93,7 +104,7 @@ def test_damaged_falls_back_to_the_newest_good_one(node):
     number, versions, settled = node.settle()
     assert (number, versions) == (2, [2])
     assert node.generations.current() == 2
-    assert len(settled.damaged) == 3
+    assert len(settled.damaged) == 5  # each of two: damaged, and not built again; then what is in force
 
 
 def test_a_generation_that_nobody_recorded_is_never_fallen_back_to(node):
@@ -127,3 +138,60 @@ def test_a_forged_newer_table_under_a_recorded_number_is_refused(node):
     node.add(2)
     shutil.copy(node.generations.directory(1) / "table.blkt", node.generations.directory(2) / "table.blkt")
     assert node.settle()[:2] == (1, [1])
+
+
+def test_damaged_is_built_again_before_anything_older_is_taken(node):
+    for number in (1, 2):
+        node.add(number)
+    node.damage(2)
+    asked = []
+
+    def rebuild(had, wanted):
+        asked.append((had, wanted))
+        return 3, wanted
+
+    number, versions, settled = node.settle(rebuild)
+    assert (number, versions, settled.recorded) == (3, [2], True)
+    assert [(had == wanted, had[A].source.version) for had, wanted in asked] == [(True, 2)]
+    assert "built again" in settled.damaged[-1]
+
+
+@pytest.mark.parametrize("current", [True, False])
+def test_a_full_disk_abandons_nothing(node, current):
+    node.add(1)
+    node.add(2, current=current)
+    node.damage(2)
+    for _ in range(2):
+        number, versions, settled = node.settle(full)
+        assert (number, versions) == (1, [1])
+        assert settled.refused.errno == errno.ENOSPC
+    assert node.settle(lambda _, wanted: (3, wanted))[:2] == (3, [2])
+
+
+def test_a_list_that_is_damaged_too_is_taken_as_it_was_before(node):
+    for number in (1, 2, 3):
+        node.add(number)
+    node.damage(3)
+    asked = []
+
+    def rebuild(had, wanted):
+        asked.append((had[A].source.version, wanted[A].source.version))
+        if wanted[A].source.version == 3:
+            raise BrokenList(A, "damaged")
+        return 4, wanted
+
+    assert node.settle(rebuild)[:2] == (4, [2])
+    assert asked == [(3, 3), (3, 2)]
+
+
+def test_a_list_that_no_generation_has_whole(node):
+    for number in (1, 2):
+        node.add(number)
+    node.damage(2)
+
+    def rebuild(_, wanted):
+        raise BrokenList(A, f"damaged in version {wanted[A].source.version}")
+
+    number, versions, settled = node.settle(rebuild)
+    assert (number, versions) == (1, [1])
+    assert "no earlier version of f/a is kept" in " ".join(settled.damaged)

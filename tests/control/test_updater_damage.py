@@ -155,13 +155,66 @@ def test_a_record_that_was_lost_is_begun_anew_with_what_is_in_force(node):
     assert node.blocks("n1.example")
 
 
-def test_the_generation_in_force_is_damaged(node):
+def forget_newest_list(node):
+    """So that a generation cannot be built again."""
+    for path in (node.home / "state" / "lists" / "f" / "a").glob("*.blkl"):
+        path.unlink()
+
+
+@pytest.mark.parametrize("starts", [1, 2])
+def test_a_damaged_table_is_built_again_from_its_lists(node, starts):
+    """The feed is out of reach; an older generation would unblock what the newer version added."""
+    node.start()
+    for last in (10, 65):
+        node.feed.publish("a", rows(*range(last)))
+        node.update()
+        node.updater.approve(A, "alice", "why") if node.list().state == "held" else None
+    assert node.blocks("n64.example")
+    path = node.home / "state" / "generations" / "2" / "table.blkt"
+    data = bytearray(path.read_bytes())
+    data[-100:-96] = b"XXXX"
+    path.write_bytes(data)
+    node.feed.fails = Unavailable("down")
+    node.told.clear()
+    for _ in range(starts):
+        node.restart()
+        node.updater.tick()
+        node.update()
+    assert (node.state.table.generation, node.list().version) == (3, 2)
+    assert node.blocks("n64.example")
+    assert 1 not in node.told
+    assert node.updater._recorder.levers.activated == 3
+    assert ("generation_damaged" in node.alarms()) is (starts == 1)
+
+
+def test_one_damaged_list_takes_no_other_back(tmp_path):
+    node = Node(tmp_path, "a", "b").start()
+    for last in (1, 2):
+        node.feed.publish("a", rows(*range(last)))
+        node.feed.publish("b", "".join(f"b{i}.example\n" for i in range(last)))
+        node.update()
+    os.truncate(node.home / "state" / "generations" / "2" / "table.blkt", 100)
+    next(path for path in (node.home / "state" / "lists" / "f" / "a").glob("2-*")).unlink()
+    node.feed.fails = Unavailable("down")
+    node.restart()
+    assert node.blocks("b1.example")
+    assert node.blocks("n0.example")
+    assert not node.blocks("n1.example")
+    assert node.events(A)[-1] is Event.APPLIED  # the record says which version is enforced now
+    node.feed.fails = None
+    node.update()
+    assert node.blocks("n1.example")
+    node.updater.close()
+
+
+def test_the_generation_in_force_is_damaged_and_its_lists_are(node):
     node.start()
     for n in (1, 2):
         node.feed.publish("a", rows(n))
         node.update()
     node.updater.close()
     os.truncate(node.home / "state" / "generations" / "2" / "table.blkt", 100)
+    forget_newest_list(node)
     node.start()
     assert node.state.table.generation == 1
     assert node.blocks("n1.example")
@@ -239,6 +292,7 @@ def test_workers_leave_a_damaged_generation_with_control(node):
     data[-1] ^= 1
     path.write_bytes(data)
     node.told.clear()
+    forget_newest_list(node)
     node.restart()
     node.updater.tick()
     assert node.told == [1]
