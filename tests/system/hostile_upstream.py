@@ -31,17 +31,26 @@ def packets(wire: bytes) -> list[bytes]:
     return [made] if isinstance(made, bytes) else made
 
 
+def bound_pair() -> tuple[socket.socket, _TcpServer]:
+    """A port that is free for both transports: the kernel chooses it for one, and somebody may have it for the other."""
+    for _ in range(50):
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind(("127.0.0.1", 0))
+        try:
+            return udp, _TcpServer(udp.getsockname(), _Tcp)
+        except OSError:
+            udp.close()
+    raise AssertionError("no port is free for both")
+
+
 class HostileUpstream:
     """Real sockets on loopback, one port for both transports."""
 
     def __init__(self) -> None:
         self.asked = 0
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
+        self._udp, self._tcp = bound_pair()
         self._udp.settimeout(0.1)
         self.port = self._udp.getsockname()[1]
-        self._tcp = socketserver.ThreadingTCPServer(("127.0.0.1", self.port), _Tcp)
-        self._tcp.daemon_threads = True
         self._running = True
         self._threads = [
             threading.Thread(target=self._serve_udp, daemon=True),
@@ -83,3 +92,8 @@ class _Tcp(socketserver.StreamRequestHandler):
                 wire = self.rfile.read(int.from_bytes(head, "big"))
                 for packet in packets(wire):
                     self.connection.sendall(len(packet).to_bytes(2, "big") + packet)
+
+
+class _TcpServer(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
