@@ -5,7 +5,7 @@ Rows that the name rails protect were dropped while the list was compiled (polic
 - more than 1 % of the rows are malformed: held. The file is probably not in the format that its metadata declares;
 - the change exceeds what the operator allows: held. ``max(floor, share of the entries now enforced)``, for additions and removals
   apart. A first version is exempt: there is nothing to compare it with;
-- nothing is left because every row is protected: refused, approval does not help.
+- nothing is left because every row is malformed or protected: refused, approval does not help (an empty list would unblock everything).
 
 A person with the approver's role can let a held version go live as it is.
 
@@ -65,8 +65,14 @@ def cap(share: float, floor: int, enforced: int) -> int:
     return max(floor, int(share * enforced))
 
 
-def judge(change: Change, limits: MaxChange, name: str, *, approved: bool = False, by_itself: bool = False) -> Judgement:
+def judge(  # noqa: PLR0911 -- one return a rule
+    change: Change, limits: MaxChange, name: str, *, approved: bool = False, by_itself: bool = False
+) -> Judgement:
     """Decide, by the rules above. `approved`: a person has let this very version go live. `by_itself`: rows ran out by their own signed date."""
+    if change.bad and not change.entries:
+        return Judgement(
+            Result.SHAPE, f"none of its {change.rows} rows is an entry: it is not what its metadata says it is, the publisher must mend it"
+        )
     if change.protected and not change.entries:
         return Judgement(Result.PROTECTED, "every row is a name that the rails protect: the publisher must mend the list")
     if approved:

@@ -45,7 +45,10 @@ def test_a_role_that_is_not_there_is_shown_as_down():
 
 def test_a_role_that_has_not_reported_or_is_not_ready_says_why():
     shown = built(peer("resolver", ready=False, why_not="no upstream answers"), peer("web"))
-    assert [(r.state, r.why_not) for r in shown.roles[1:]] == [("not ready", "no upstream answers"), ("starting", "it has not reported yet")]
+    assert [(r.state, r.why_not) for r in shown.roles[1:]] == [
+        ("not ready", "no upstream answers"),
+        ("starting", "it has not reported yet"),
+    ]
 
 
 def test_a_role_behind_is_an_alarm_and_not_a_reason_to_withdraw():

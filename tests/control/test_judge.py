@@ -34,6 +34,8 @@ def change(added=0, removed=0, enforced=1000, rows=None, bad=0, protected=0, ent
         (change(bad=11, rows=1000, enforced=None, entries=989), Result.HELD),  # a first version as well
         (change(protected=500, rows=1500), None),  # protected rows are dropped and counted, they are not malformed
         (change(protected=5, rows=5, enforced=None, entries=0), Result.PROTECTED),
+        (change(bad=5, rows=5, enforced=None, entries=0), Result.SHAPE),
+        (change(bad=5, protected=5, rows=10, entries=0), Result.SHAPE),
         (change(removed=1000, entries=0), Result.CHANGE_CAP),  # an emptied list
     ],
 )

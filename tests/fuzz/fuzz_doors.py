@@ -118,7 +118,9 @@ def failing(ask: Ask) -> bytes:
 def over_tcp(data: bytes, cuts: Iterable[int]) -> tuple[bytes, bool]:
     """What a client reads that sends `data` in those pieces and waits; and whether the door closed the connection."""
     loop, client = Loop(), Client()
-    driver = SimpleNamespace(core=CORE, loop=loop, now_ms=lambda: NOW_MS, epoch=0, submit=lambda ask, deliver, _epoch: deliver(failing(ask)))
+    driver = SimpleNamespace(
+        core=CORE, loop=loop, now_ms=lambda: NOW_MS, epoch=0, submit=lambda ask, deliver, _epoch: deliver(failing(ask))
+    )
     door = SimpleNamespace(driver=driver, acl=ACL, family=4, connections=Connections(lambda _: None))
     connection = TcpConnection(door)
     connection.connection_made(client)

@@ -107,7 +107,11 @@ every = "1h"
         self.upstream = self.upstream or Upstream()
         self.upstream.__enter__()
         self.write_config()
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def start(self, wait: bool = True) -> None:

@@ -91,15 +91,25 @@ class _TcpServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
 
 
+def _pair() -> tuple[_UdpServer, _TcpServer]:
+    """One port for both transports: the kernel chooses it for one, and somebody may have it for the other."""
+    for _ in range(50):
+        udp = _UdpServer(("127.0.0.1", 0), _Udp)
+        try:
+            return udp, _TcpServer(udp.server_address, _Tcp)
+        except OSError:
+            udp.server_close()
+    raise AssertionError("no port is free for both")
+
+
 class Upstream:
     """``with Upstream() as up: up.port``"""
 
     def __init__(self) -> None:
         self.received: list[bytes] = []
         self.delay_s = 0.0
-        self._udp = _UdpServer(("127.0.0.1", 0), _Udp)
+        self._udp, self._tcp = _pair()
         self.port = self._udp.server_address[1]
-        self._tcp = _TcpServer(("127.0.0.1", self.port), _Tcp)
         self._threads = []
         for server in (self._udp, self._tcp):
             server.owner = self
