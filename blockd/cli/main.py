@@ -76,9 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code and prints at most one line about a failure (each fault of a configuration has its own)."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _run_or_exit(words)
-        if sys.stdout is not None:  # None: it was closed when the process started
-            sys.stdout.flush()  # a closed pipe shows here and not at exit, where nothing could catch it
+        code = _flush(_run_or_exit(words))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -95,6 +93,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("BLOCKD_DEBUG") == "1":
             raise
         say(_unexpected(error))
+        return EXIT_NO
+    return code
+
+
+def _flush(code: int) -> int:
+    """Write out what was printed: a closed pipe or a full disk shows here and not at exit, where nothing could catch it."""
+    if sys.stdout is None:  # it was closed when the process started
+        return code
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _mute_stdout()
+        say(f"blockd: what it prints cannot be written: {error.strerror}")
         return EXIT_NO
     return code
 
