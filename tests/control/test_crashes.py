@@ -21,6 +21,7 @@ from blockd.audit.record import Event
 from blockd.audit.store import AuditLog
 from blockd.control.steps import Step
 from blockd.control.updater import Updater
+from blockd.errors import Unavailable
 from blockd.names import parse_domain
 from blockd.table.lookup import name_matches
 from blockd.table.store import open_current
@@ -347,3 +348,43 @@ def test_killed_in_a_rollback(home, step, when):
 
 def test_every_step_is_killed_in_some_test():
     assert {s for s, _ in IN_AN_UPDATE} | {Step.HELD, Step.RELEASED} == set(Step)
+
+
+REBUILD = [p for p in OF_A_GENERATION if p[0] not in {Step.RECORDED_LIST, Step.PRUNED, Step.OUTCOMES}]
+
+
+@pytest.fixture
+def damaged(home):
+    """Generation 2 has the new versions, its table is damaged, and the feed is out of reach."""
+    feed = feed_of(home)
+    publish_new(feed)
+    updater = updater_of(home, feed)
+    updater.update()
+    updater.close()
+    os.truncate(home / "state" / "generations" / "2" / "table.blkt", 999)
+    feed.fails = Unavailable("down")
+    return home, feed
+
+
+@pytest.mark.parametrize(("step", "when"), REBUILD)
+def test_killed_while_a_damaged_generation_is_built_again(damaged, step, when):
+    home, feed = damaged
+    assert in_child(lambda: updater_of(home, feed, Dies(step, when))) == -signal.SIGKILL
+    updater = updater_of(home, feed)
+    assert [item.version for item in updater.state().lists] == [2, 2]
+    updater.close()
+    assert check_in_force(home) >= 3
+
+
+@pytest.mark.parametrize(("step", "when"), REBUILD)
+def test_the_disk_is_full_while_a_damaged_generation_is_built_again(damaged, step, when):
+    home, feed = damaged
+    steps = StaysFull(step, when)
+    updater = updater_of(home, feed, steps)
+    updater.tick()
+    steps.freed = True
+    updater._retry_at = updater._confirm_at = Instant(0.0)
+    updater.tick()
+    assert [item.version for item in updater.state().lists] == [2, 2]
+    updater.close()
+    assert check_in_force(home) >= 3
