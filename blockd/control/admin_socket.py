@@ -1,12 +1,12 @@
 """The control socket: one JSON line in, one out, and who asks is known by the kernel (SO_PEERCRED), not by what they say.
 
-=========  =====================================================  =================================
+=========  =====================================================  ==================================================
 role       may                                                    who
-=========  =====================================================  =================================
+=========  =====================================================  ==================================================
 viewer     status                                                 whoever can open the socket
-operator   update, hold, resume, rollback, kill                   `[admin.roles] operator`, and root
-approver   approve                                                `[admin.roles] approver`, and root
-=========  =====================================================  =================================
+operator   update, hold, resume, rollback, kill                   `[admin.roles] operator`, root, blockd's own user
+approver   approve                                                `[admin.roles] approver`, root, blockd's own user
+=========  =====================================================  ==================================================
 
 A refusal is ``{"error": one line, "reason": word}``. The socket's file is 0660: its group decides who can open it.
 """
@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import grp
 import logging
+import os
 import pwd
 import socket
 import struct
@@ -58,8 +59,8 @@ class Caller:
         self._known_as = groups | {self.name}
 
     def is_one_of(self, names: tuple[str, ...]) -> bool:
-        """Root is everyone."""
-        return self.uid == 0 or bool(self._known_as.intersection(names))
+        """Root is everyone, and so is the daemon's own user: it could write all of the state anyway."""
+        return self.uid in {0, os.geteuid()} or bool(self._known_as.intersection(names))
 
 
 Verb: TypeAlias = "Callable[[Caller, Mapping[str, Any]], Awaitable[dict[str, Any]]]"
