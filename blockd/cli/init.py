@@ -75,7 +75,10 @@ def _make(folder: Path, config: Path, state: Path, runtime: Path) -> None:
     home = folder.absolute() / state
     home.mkdir(mode=0o750, parents=True, exist_ok=True)
     _give(home, owner)
-    text = toml({"state_dir": quoted(state), "runtime_dir": quoted(runtime), "dns.upstreams": array(upstreams())})
+    values = {"state_dir": quoted(state), "runtime_dir": quoted(runtime), "dns.upstreams": array(upstreams())}
+    if owner is not None:
+        values["run.user"] = quoted(DAEMON_USER)  # else one run as root would leave files that the service cannot use
+    text = toml(values)
     draft = config.with_name(f".{config.name}.{os.getpid()}")
     draft.write_text(text, encoding="utf-8")
     try:

@@ -167,7 +167,7 @@ class Resolver:
         elif not upstreams.any_up:
             why_not = "no upstream answers: look at the resolvers behind dns.upstreams and the way to them"
         elif settings.not_ready(self._config, self._live):
-            why_not = "no list was ever verified: run blockd lists update --all, or set dns.before_lists"
+            why_not = "no list is in force yet: blockd status says of each list why, blockd lists update --all fetches now"
         return Health(ready=not why_not, why_not=why_not, listen=listen, upstreams=upstreams.rows())
 
     async def request(self, verb: str, arguments: Mapping[str, object]) -> Mapping[str, object]:

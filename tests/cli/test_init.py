@@ -113,3 +113,11 @@ def test_a_system_wide_folder_uses_the_system_wide_places(tmp_path, monkeypatch)
     monkeypatch.setattr(init, "_make", lambda *args: made.append(args))
     assert main(["init", "/etc/blockd-that-is-not-there"]) == 0
     assert [str(p) for p in made[0][2:]] == ["/var/lib/blockd", "/run/blockd"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a configuration for another user")
+def test_where_the_services_user_is_known_the_configuration_names_it(tmp_path, monkeypatch):
+    """One run as root would otherwise leave files that the service cannot use."""
+    monkeypatch.setattr(init, "DAEMON_USER", "nobody")
+    assert main(["init", str(tmp_path / "etc")]) == 0
+    assert '\nuser = "nobody"\n' in (tmp_path / "etc" / "blockd.toml").read_text()
