@@ -290,15 +290,19 @@ static void parse(load *l, int argc, char **argv)
         usage("only loopback addresses (127.0.0.0/8, ::1): this is no weapon");
     if ((wrong = queries_read(&l->set, file)))
         usage(wrong);
-    for (int k = 0; k < CLASSES; k++)
-        if (l->share[k] && l->set.first[k] == l->set.first[k + 1])
+    for (int k = 0; k < CLASSES; k++) {
+        uint32_t count = l->set.first[k + 1] - l->set.first[k];
+        if (l->share[k] && !count)
             usage("the file has no query of a class in the mix");
+        /* from anywhere: two runs after each other should not ask the same, which a server's packet cache would know */
+        for (int i = 0; i < 8 && count; i++) /* a small seed takes some steps to fill the state */
+            l->set.next[k] = (uint32_t)((random_next(&l->random) >> 32) * count >> 32);
+    }
     while (1u << l->place_bits < l->window)
         l->place_bits++;
     l->duration_ns = (uint64_t)(seconds * 1e9);
     l->timeout_ns = timeout_ms * 1000000u;
-    for (int i = 0; i < 8; i++) /* a small seed takes some steps to fill the state */
-        l->unique = random_next(&l->random);
+    l->unique = random_next(&l->random);
 }
 
 int main(int argc, char **argv)

@@ -30,7 +30,7 @@ from bench.machine import header
 from bench.peer import bind, ceiling, dnsdist, dnsmasq, gateway, knot_resolver, pdns_recursor, unbound
 from bench.peer.base import Peer, cpu_seconds, memory_bytes
 from bench.programs import CLIENT_CORE, Load, Responder, build, load
-from bench.queries import BLOCKED_QUERIES, CACHED_NAMES, blocked_names, name, write_list, write_queries
+from bench.queries import CACHED_NAMES, blocked_names, name, write_list, write_queries
 
 PEERS: tuple[type[Peer], ...] = (
     gateway.Blockd,
@@ -47,7 +47,7 @@ PEERS: tuple[type[Peer], ...] = (
 MIXES = {"blocked": (1000, 0, 0), "cached": (0, 1000, 0), "mixed": (10, 900, 90)}
 SIZES, LARGE = (1, 100_000, 1_000_000), 10_000_000
 AT_LARGE = (gateway.Blockd, ceiling.Ceiling, dnsdist.Cdb)  # the others take minutes and gigabytes, or do not come up
-SHORT_WARM_UP_S = 10
+SHORT_WARM_UP_S, WARM_UP_QUERIES = 10, 100_000
 RIGHT_SHARE, UPSTREAM_SHARE_MAX = 0.9999, 0.005
 
 
@@ -112,8 +112,8 @@ class Bench:
         return cpu_seconds([self.upstream.process.pid]) if self.upstream.process else 0.0
 
     def warm(self, peer: Peer, queries: Path) -> None:
-        """Every listed query once (a list that is mapped from a file is in memory then), every cached name three times (one may get lost)."""
-        load(self.load, queries, peer.port, seconds=SHORT_WARM_UP_S, mix=MIXES["blocked"], count=BLOCKED_QUERIES)
+        """Many listed names (a list that is mapped from a file is in memory then), every cached name three times (one may get lost)."""
+        load(self.load, queries, peer.port, seconds=SHORT_WARM_UP_S, mix=MIXES["blocked"], count=WARM_UP_QUERIES)
         load(self.load, queries, peer.port, seconds=SHORT_WARM_UP_S, mix=MIXES["cached"], count=3 * CACHED_NAMES)
 
     def size(self, entries: int, kinds: tuple[type[Peer], ...]) -> tuple[list[Row], list[tuple[Peer, Row]]]:

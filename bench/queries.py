@@ -18,7 +18,7 @@ CLASSES = ("blocked", "cached", "miss")
 DIGITS = "abcdefghijklmnopqrstuvwxyz0123456789"
 SPREAD, SPACE = 0x9E3779B1, 1 << 32  # an odd number is invertible modulo a power of two: no two numbers give one label
 SUBDOMAINS = ("", "", "www.", "m.", "cdn.", "mail.")
-CACHED_NAMES, BLOCKED_QUERIES, MISSES = 10_000, 100_000, 1_000
+CACHED_NAMES, BLOCKED_QUERIES, MISSES = 10_000, 500_000, 1_000
 UNIQUE_LABEL = "0" * 12
 
 
