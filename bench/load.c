@@ -187,6 +187,7 @@ static void run(load *l)
     l->start_ns = l->counted.last_answer_ns = now_ns();
     l->end_ns = l->start_ns + l->duration_ns;
     uint64_t swept = l->start_ns, idle_since = 0;
+    unsigned turn = 0;
     for (;;) {
         uint64_t now = now_ns();
         int sending = !ended && now < l->end_ns && sum(l->counted.sent) < l->count, work = 0;
@@ -196,10 +197,12 @@ static void run(load *l)
             if (sum(l->counted.sent) == sum(l->counted.answered) + sum(l->counted.lost) || now > l->end_ns + l->timeout_ns)
                 break;
         }
+        turn++; /* each port is first in its turn, or the first would have all of a limited rate */
         for (unsigned k = 0; k < l->sockets; k++) {
-            work += receive(l, &l->ports[k]);
-            if (sending && l->ports[k].free_count)
-                work += fill(l, &l->ports[k], now);
+            port *p = &l->ports[(k + turn) % l->sockets];
+            work += receive(l, p);
+            if (sending && p->free_count)
+                work += fill(l, p, now);
         }
         if (now - swept > SWEEP_NS) {
             expire(l, now, 0);

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 ENTRIES_MIN, ADDED = 100_000, 1_000
 RATE, TIMEOUT_MS, MIX = 10_000, 1000, (100, 900, 0)
+SOCKETS, WINDOW = (
+    16,
+    1024,
+)  # room for all that a second brings: a server that stands still loses what was asked meanwhile, as with real clients
 QUIET_S, WINDOW_S, PROBE_PAUSE_S, SETTLE_S = 3.0, 120.0, 0.01, 1.0
 
 
@@ -62,7 +66,9 @@ def update(program: Path, home: Path, peer: Peer, entries: int) -> Update:
     peer.publish(longer)
 
     def started(seconds: float) -> subprocess.Popen[str]:
-        words = command(program, queries, peer.port, seconds=seconds, mix=MIX, rate=RATE, timeout_ms=TIMEOUT_MS)
+        words = command(
+            program, queries, peer.port, seconds=seconds, mix=MIX, rate=RATE, timeout_ms=TIMEOUT_MS, sockets=SOCKETS, window=WINDOW
+        )
         return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
     def ended(process: subprocess.Popen[str]) -> Load:
