@@ -150,9 +150,9 @@ def _next(outcome: Mapping[str, Any]) -> str:
     """Say what to do about it, where the daemon has not said so."""
     if "blockd lists" in outcome["detail"]:
         return ""
-    if "last good version stays" in outcome["detail"]:
+    if "last good version stays" in outcome["detail"] or "lists in force stay" in outcome["detail"]:
         return ""
-    if outcome["result"] in {"held", "change_cap"}:
+    if outcome["result"] == "change_cap":  # a version waits; what is held may as well be a full disk, and its line says what to do
         return f". After a look at it: blockd lists approve {outcome['list']} --reason TEXT"
     if outcome["result"] == "fetch" and "tried again" not in outcome["detail"]:
         return ". The last good version stays in force; it is tried again at the next interval"

@@ -36,6 +36,12 @@ def of_lists(
             history = histories.get(policy.name)
             if history and history.last_result and history.last_result not in GOOD | {Result.CHANGE_CAP, Result.HELD}:
                 yield _of_last(policy.name, history.last_result)
+            elif history and history.last_result is Result.HELD and policy.name not in held and policy.name not in situation.levers.holds:
+                yield Alarm(
+                    "update_failed",
+                    f"{policy.name}: this gateway could not take the last update, its log says why (a disk, a file of the configuration); what was good before "
+                    "stays in force, it is tried again",
+                )
 
 
 def _of_last(name: ListName, result: Result) -> Alarm:

@@ -14,7 +14,8 @@ from blockd.control.compile import compile_list
 from blockd.control.judge import Change, Judgement, judge
 from blockd.control.sources import Source
 from blockd.control.steps import Step, around
-from blockd.errors import BlockdError, Corrupt, Refused, Unavailable
+from blockd.errors import BlockdError, Corrupt, Misconfigured, Refused, Unavailable
+from blockd.feeds.own_disk import DiskRefuses
 from blockd.feeds.verified import Verified
 from blockd.policy.rails import all_protected, rails
 from blockd.table.store import open_list
@@ -240,6 +241,8 @@ def _refused(error: Exception) -> Candidate:
         return Candidate(WORDS.get(error.reason, Result.SHAPE), str(error))
     if isinstance(error, OSError):
         return Candidate(Result.HELD, disk(error))
+    if isinstance(error, DiskRefuses | Misconfigured):  # ours to mend: no word about the feed
+        return Candidate(Result.HELD, str(error))
     return Candidate(Result.FETCH, str(error))
 
 

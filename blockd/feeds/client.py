@@ -40,6 +40,7 @@ from blockd.errors import Corrupt, Misconfigured, Refused, Unavailable
 from blockd.feeds import roles
 from blockd.feeds.fetch import Bounded, Fetcher
 from blockd.feeds.metadata import DownloadError, LengthOrHashMismatchError, RepositoryError, Targets, read
+from blockd.feeds.own_disk import own_disk
 from blockd.feeds.refusals import refused
 from blockd.feeds.seen import Seen
 from blockd.feeds.shape import Current, delegated, judge
@@ -236,7 +237,7 @@ class Subscription:
                 f"the clock says {clock:%Y-%m-%d}, which is before this release was made, so no expiry can be judged: set the clock",
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._lock(), _disk(self._feed.name):
+        with self._lock(), own_disk(self._feed.name):
             failed = self._client.refresh_lists(now, self._root())
             self._lists = self._read(failed)
         known = {name: (c.version, c.target.hashes.get("sha256")) if isinstance(c, Current) else str(c) for name, c in self._lists.items()}
@@ -281,7 +282,7 @@ class Subscription:
 
     def _download(self, name: str) -> Verified:
         current = self._current(name)
-        with self._lock(), _disk(self._feed.name):
+        with self._lock(), own_disk(self._feed.name):
             seen = self._seen()
             seen.check(name, current)
             sha256 = current.target.hashes["sha256"]
@@ -367,16 +368,6 @@ def _keep_newest(path: Path) -> None:
     files = sorted((p for p in path.parent.iterdir() if not p.name.startswith(".")), key=lambda p: p.stat().st_mtime_ns)
     for old in files[:-KEPT_TARGETS]:
         old.unlink()
-
-
-@contextmanager
-def _disk(feed: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable(
-            f"feed {feed}: our own state cannot be read or written ({error.strerror}): check the disk and state_dir's owner"
-        ) from error
 
 
 def client(metadata_dir: Path, url: str, *, allow_http: bool = False) -> Client:

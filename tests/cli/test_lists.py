@@ -51,7 +51,7 @@ def test_all_lists(said, words):
 @pytest.mark.parametrize(
     ("result", "says"),
     [
-        ("held", "blockd lists approve f/a"),
+        ("held", "The last good version stays in force"),
         ("change_cap", "blockd lists approve f/a"),
         ("fetch", "next interval"),
         ("signature", "last good version"),

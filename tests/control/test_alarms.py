@@ -39,11 +39,18 @@ def test_nothing_to_say(tmp_path):
         ({"held": source(**GOOD)}, "list_held"),
         ({"history": History(Result.SIGNATURE)}, "list_refused"),
         ({"history": History(Result.FETCH)}, "list_unreachable"),
+        ({"history": History(Result.HELD)}, "update_failed"),
     ],
 )
 def test_each_alarm(tmp_path, facts, code):
     assert codes(tmp_path, **facts) == [code]
     assert codes(tmp_path, **facts, mode=Mode.OFF) == []
+
+
+def test_what_waits_for_a_person_is_no_failure(tmp_path):
+    history = History(Result.HELD)
+    assert codes(tmp_path, held=source(**GOOD), history=history) == ["list_held"]
+    assert codes(tmp_path, Entry(Event.HOLD, 1, A), history=history) == ["list_hold"]
 
 
 def test_levers_are_shown(tmp_path):

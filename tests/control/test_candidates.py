@@ -108,7 +108,8 @@ def test_a_feed_fails_for_all_its_lists(desk, error):
     desk.feed.fails = error
     found = desk.look(A, B)
     assert {c.detail for c in found.values()} == {str(error)}
-    assert {c.result for c in found.values()} == {Result.SIGNATURE if isinstance(error, Refused) else Result.FETCH}
+    results = {Misconfigured: Result.HELD, Unavailable: Result.FETCH, Refused: Result.SIGNATURE}
+    assert {c.result for c in found.values()} == {results[type(error)]}
     assert desk.feed.refreshed == 1
 
 

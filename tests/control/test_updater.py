@@ -7,7 +7,8 @@ import logging
 import pytest
 
 from blockd.audit.record import Event
-from blockd.errors import Corrupt, Refused, Unavailable
+from blockd.errors import Corrupt, Misconfigured, Refused, Unavailable
+from blockd.feeds.own_disk import DiskRefuses
 from blockd.terms import Category, Format, Result
 from tests.control.feeds import rows
 from tests.control.node import A, Node
@@ -64,6 +65,8 @@ def test_one_bad_list_does_not_stop_the_others(tmp_path):
         (Unavailable("u"), Result.FETCH),
         (Corrupt("c"), Result.FETCH),
         (OSError(28, "No space left on device"), Result.HELD),
+        (DiskRefuses("our own state cannot be written"), Result.HELD),
+        (Misconfigured("the age identity file holds no key"), Result.HELD),
     ],
 )
 def test_a_feed_that_fails_changes_nothing_and_is_recorded_once(node, error, result):

@@ -15,6 +15,7 @@ import blockd.feeds
 from blockd.errors import Misconfigured, Refused, Unavailable
 from blockd.feeds import client, repository
 from blockd.feeds.client import Subscription
+from blockd.feeds.own_disk import DiskRefuses
 from tests.feeds.simulator import BASE, NOW, Simulator, signer
 
 
@@ -177,7 +178,21 @@ def test_a_disk_that_is_full(sim, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(client, "write_durable", full)
-    with pytest.raises(Unavailable, match="No space left"):
+    with pytest.raises(DiskRefuses, match="No space left"):
+        subscription.refresh(NOW)
+
+
+def test_a_disk_that_is_full_while_a_folder_is_copied(sim, tmp_path, monkeypatch):
+    """What shutil.copytree raises has no errno, and the errors of its files as text."""
+    subscription = sim.subscribe(tmp_path)
+    subscription.refresh(NOW)
+
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    monkeypatch.setattr("shutil.copy2", full)
+    with pytest.raises(DiskRefuses, match=r"\(No space left on device\)"):
         subscription.refresh(NOW)
 
 
