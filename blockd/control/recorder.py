@@ -1,7 +1,7 @@
 """The only writer of the audit record, and with it the only maker of :class:`~blockd.control.stages.Recorded`.
 
-Without a record nothing can go live: when the record was changed from outside (Corrupt), the recorder opens without it, says so in `fault`, and
-every write raises. Answers go on with what is in force.
+Without a record nothing can go live: when the record was changed from outside (Corrupt) or the disk does not give it (OSError), the recorder opens without
+it, says so in `fault`, and every write raises. Answers go on with what is in force. What the disk did not give is asked for again (`open_again`).
 """
 
 from __future__ import annotations
@@ -33,18 +33,33 @@ class Recorder:
     """``Recorder(state_dir / "audit", steps)``. Unavailable: another process writes the record."""
 
     def __init__(self, folder: Path, steps: Steps) -> None:
+        self._folder = folder
         self._steps = steps
+        self._read()
+
+    def _read(self) -> None:
         self._log: AuditLog | None = None
         self.fault = ""
+        self.unreadable = False  # the disk's fault: it may pass
         self.written: Instant | None = None  # when the last entry was
         self.levers = Levers()
         try:
-            self._log = AuditLog.open(folder)
+            self._log = AuditLog.open(self._folder)
             for entry in self._log.entries():
                 self._fold(entry)
         except Corrupt as error:
             self.fault = str(error)
             self.close()
+        except OSError as error:
+            self.fault = f"the audit record cannot be read: {error.strerror}: check the disk, and the owner of {self._folder}"
+            self.unreadable = True
+            self.close()
+
+    def open_again(self) -> bool:
+        """Whether the record that the disk did not give is there now. What it says is folded anew."""
+        with suppress(Unavailable):
+            self._read()
+        return self._log is not None
 
     @property
     def size(self) -> int:

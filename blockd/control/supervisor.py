@@ -91,21 +91,27 @@ class Supervisor:
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, reload_asked.set)
         keepers = [asyncio.create_task(self._keep(role), name=f"keep {role}") for role in self._roles]
-        for keeper in keepers:
-            # Without one of its keepers a supervisor would sit there and keep nothing.
-            keeper.add_done_callback(lambda _: self._stopping.set())
         reloader = asyncio.create_task(self._reload_when(reload_asked), name="reload")
         watchdog = asyncio.create_task(self._watchdog(), name="watchdog")
+        parts = (reloader, watchdog, *keepers)
+        for part in parts:
+            part.add_done_callback(self._done)
         await self._stopping.wait()
         notify.notify("STOPPING=1")
         for task in (reloader, watchdog):
             task.cancel()
         await self._end(keepers)
-        await asyncio.gather(reloader, watchdog, *keepers, return_exceptions=True)
-        for keeper in keepers:
-            if not keeper.cancelled():
-                keeper.result()  # raises what ended it
+        await asyncio.gather(*parts, return_exceptions=True)
+        for part in parts:
+            if not part.cancelled():
+                part.result()  # raises what ended it
         return 0
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        """Without one of its tasks a supervisor would sit there and keep nothing, or hear no SIGHUP: it ends, and is started again."""
+        if not task.cancelled() and task.exception():
+            self._stopping.set()
+            LOG.critical("blockd ends, a part of its supervisor failed (%s): %s", task.get_name(), logs.where(task.exception()))
 
     def _bind(self, config: Config) -> None:
         """Take over what the blockd before this one left with systemd, bind the rest, leave all of it there in turn."""

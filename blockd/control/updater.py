@@ -114,6 +114,8 @@ class Updater:
         """What time alone brings: kills and rows that run out, signatures that expire, retries, confirmations. Cheap when nothing is due."""
         now, number = self._now(), self._in_force.number
         if _is_due(self._retry_at, RETRY_EVERY_S, now):
+            if self._recorder.unreadable:
+                self._read_record_again(now)
             due = [
                 name for name, placed in self._in_force.placements.items() if placed.source.next_expiry and placed.source.next_expiry <= now
             ]
@@ -125,6 +127,13 @@ class Updater:
         self._in_force.confirm_when_due(now)
         if _is_due(self._show_at, SHOW_EVERY_S, now) or self._in_force.number != number:
             self._show(now)
+
+    def _read_record_again(self, now: Instant) -> None:
+        if self._recorder.open_again():
+            self._in_force.trouble.pop("record_damaged", None)
+            self.recover()
+        else:
+            self._retry_at = Instant(now + RETRY_EVERY_S)
 
     def reconfigure(self, config: Config) -> None:
         """Take a new configuration, already checked."""

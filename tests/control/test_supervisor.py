@@ -178,6 +178,32 @@ async def test_a_role_that_cannot_be_started_now_is_tried_again(tmp_path, monkey
     assert tried[1] == tried[-1], "descriptors leak"
 
 
+@pytest.mark.parametrize("part", ["_live", "_reload", "_watchdog"])
+async def test_a_part_that_fails_by_a_bug_ends_it_with_a_line(tmp_path, monkeypatch, caplog, part):
+    """It is started again by whoever started it, which is better than a supervisor that keeps nothing or hears no SIGHUP."""
+    (tmp_path / "blockd.toml").write_text(
+        'state_dir = "state"\nruntime_dir = "run"\n[dns]\nlisten = []\nupstreams = ["udp://127.0.0.1:9"]\n[stop_page]\nlisten = []\n'
+        "[admin]\nlisten = []\n"
+    )
+
+    async def bug(*_):
+        raise ValueError("a bug")
+
+    async def rests(self, _):
+        if part == "_reload":
+            os.kill(os.getpid(), signal.SIGHUP)
+        await self._stopping.wait()
+        return "exit 0"
+
+    monkeypatch.setattr("blockd.control.supervisor.hardening.no_dumps", lambda: None)
+    monkeypatch.setattr(Supervisor, "_live", rests)
+    monkeypatch.setattr(Supervisor, part, bug)
+    with pytest.raises(ValueError, match="a bug"):
+        await asyncio.wait_for(Supervisor(tmp_path / "blockd.toml", ["web"]).run(), 10)
+    assert caplog.text.count("a part of its supervisor failed") == 1
+    assert "ValueError" in caplog.text
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_a_configuration_that_the_user_cannot_read_is_one_line(tmp_path):
     """As nobody, every role would fail to read the file, for ever."""

@@ -144,6 +144,27 @@ def test_a_changed_record_stops_updates_but_not_answers(node):
     node.updater.tick()
 
 
+def test_a_record_that_the_disk_does_not_give_ends_nothing_and_is_tried_again(node, monkeypatch):
+    node.feed.publish("a", rows(1))
+    node.start().update()
+    node.updater.kill(ListName("f/a"), Instant(node.clock.now + 86400), "alice", "why")
+    node.feed.publish("a", rows(1, 2))
+    with monkeypatch.context() as failing:
+        failing.setattr("blockd.audit.store._replay", refuses(errno.EIO))
+        node.restart()
+        assert node.update()[0].result is Result.HELD
+        for _ in range(2):
+            node.updater.tick()
+            node.clock.now += 61
+        assert next(a.text for a in node.state.alarms if a.code == "record_damaged").count("Input/output error") == 1
+    assert not node.blocks("n1.example"), "a kill ends with the record out of reach"
+    node.updater.tick()
+    assert "record_damaged" not in node.alarms()
+    assert "list_killed" in node.alarms()
+    assert node.update()[0].result is Result.APPLIED
+    assert not node.blocks("n1.example")
+
+
 def test_a_record_that_was_lost_is_begun_anew_with_what_is_in_force(node):
     node.feed.publish("a", rows(1))
     node.start().update()
