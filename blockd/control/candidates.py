@@ -127,9 +127,8 @@ class Candidates:
         if placed is None or found.source is not None or not (placed.source.name in again or _due(placed.source, now)):
             return found
         source = placed.source
-        before = Verified(source.name, source.version, source.meta, Path(), source.sha256, 0, source.expires, 0)
         try:
-            made = self._judge(client, client.kept(before), source, now)
+            made = self._judge(client, client.kept(_verified(source)), source, now)
         except (BlockdError, OSError):
             return found
         return replace(found, source=made.source, judgement=made.judgement) if made.source is not None else found
@@ -156,6 +155,8 @@ class Candidates:
     def _judge(self, client: FeedClient, verified: Verified, before: Source | None, now: Instant) -> Candidate:
         name, policy = verified.name, self._policies[verified.name]
         old = self._open(before)  # before compiling: the same version under a later date is written over its own file
+        if before is not None and old is None and not before.same_file(verified):
+            old = self._made_again(client, before, now)
         try:
             source = self._compiled(client, verified, now)
             change = self._compare(source, before, old)
@@ -174,6 +175,12 @@ class Candidates:
             return Candidate(Result.APPLIED, "", source, judgement, change, expires=verified.expires)
         held = source if judgement.held else None
         return Candidate(judgement.result, judgement.why, None, judgement, change, held, verified.expires)
+
+    def _made_again(self, client: FeedClient, before: Source, now: Instant) -> CompiledList | None:
+        """The compiled file of what is in force, which is lost, from what was downloaded: a new version must not be judged without it."""
+        with suppress(BlockdError, OSError):
+            return self._open(self._compiled(client, client.kept(_verified(before)), now))
+        return None
 
     def _compiled(self, client: FeedClient, verified: Verified, now: Instant) -> Source:
         held = self._waiting.get(verified.name)
@@ -214,8 +221,11 @@ class Candidates:
 
     def _compare(self, source: Source, before: Source | None, old: CompiledList | None) -> Change:
         added, removed = source.entries, 0
-        if before is not None and old is None:  # its file is lost: the counts are all that is known
-            added, removed = max(0, source.entries - before.entries), max(0, before.entries - source.entries)
+        if (
+            before is not None and old is None
+        ):  # its file is lost: of the same version the counts say enough, of another each entry may differ
+            same = before.sha256 == source.sha256
+            added, removed = max(0, source.entries - before.entries * same), max(0, before.entries - source.entries * same)
         elif old is not None:
             with closing(open_list(self._config.state_dir / source.compiled, self._key)) as new:
                 added, removed = new.diff(old)
@@ -228,6 +238,11 @@ class Candidates:
             bad=source.bad,
             protected=source.protected,
         )
+
+
+def _verified(source: Source) -> Verified:
+    """What it was compiled from, as far as it is remembered."""
+    return Verified(source.name, source.version, source.meta, Path(), source.sha256, 0, source.expires, 0)
 
 
 def _due(source: Source, now: Instant) -> bool:

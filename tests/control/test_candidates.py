@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from blockd.config.schema import MaxChange
@@ -75,7 +77,20 @@ def test_a_difference_is_counted_by_entries(desk):
     assert (change.added, change.removed, change.enforced, change.entries) == (5, 3, 10, 12)
 
 
-def test_without_the_old_file_the_counts_are_compared(desk):
+@pytest.mark.parametrize("kept", [True, False])
+def test_every_entry_exchanged_does_not_pass_for_want_of_the_old_file(desk, kept):
+    """As many entries as before, and each another: by their count nothing would have changed."""
+    desk.feed.publish("a", rows(*range(100)))
+    current = [Placement(desk.look()[A].source)]
+    shutil.rmtree(desk.config.state_dir / "lists")
+    if not kept:
+        shutil.rmtree(desk.feed.folder)
+    desk.feed.publish("a", rows(*range(100, 200)))
+    found = desk.look(current=current)[A]
+    assert (found.change.added, found.change.removed, found.result) == (100, 100, Result.CHANGE_CAP)
+
+
+def test_without_the_old_file_it_is_compiled_from_what_was_downloaded(desk):
     desk.feed.publish("a", rows(*range(100)))
     current = [Placement(desk.look()[A].source)]
     for path in (desk.config.state_dir / "lists").rglob("*.blkl"):
