@@ -1,7 +1,5 @@
 """The two functions on top of ada-url are total and never hand over more than a host."""
 
-
-
 from __future__ import annotations
 
 import pytest
