@@ -1,7 +1,5 @@
 """Names: every reading of text, every limit at its edge, and the properties that matching rests on."""
 
-
-
 from __future__ import annotations
 
 import dataclasses
