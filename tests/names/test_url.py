@@ -1,7 +1,5 @@
 """URLs: each spelling by which a listed URL gets past a filter, and each pair that must stay apart."""
 
-
-
 from __future__ import annotations
 
 import contextlib
