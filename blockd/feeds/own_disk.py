@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from blockd.errors import Unavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ERRNO = re.compile(r"\[Errno (\d+)\]")
+_ERRNO = re.compile(r"\[Errno \d+\] ([^:\[\]'\"]{1,100})")
 
 
 class DiskRefuses(Unavailable):
@@ -33,4 +32,4 @@ def own_disk(feed: str) -> Iterator[None]:
 def _why(error: OSError) -> str:
     """The system's word for it. A copy of a folder that fails (shutil.Error) has the errors of its files as text alone."""
     found = None if error.strerror else _ERRNO.search(str(error))
-    return os.strerror(int(found[1])) if found else error.strerror or type(error).__name__
+    return found[1] if found else error.strerror or type(error).__name__
