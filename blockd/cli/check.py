@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from blockd.cli.parser import EXIT_DONE, EXIT_NO, add_config, add_json, print_json, say
 from blockd.config.load import examine
-from blockd.errors import Corrupt
+from blockd.errors import Corrupt, Misconfigured
 from blockd.terms import Mode
 
 if TYPE_CHECKING:
@@ -43,7 +43,11 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check. Faults and warnings go to the error stream, the summary to the output."""
     report = examine(args.config)
-    warnings = [*report.warnings, *(of_state(report.config) if report.config else ())]
+    warnings = [
+        *report.warnings,
+        *(identities(report.config) if report.config else ()),
+        *(of_state(report.config) if report.config else ()),
+    ]
     if args.json:
         print_json({"ok": report.config is not None, "faults": list(report.faults), "warnings": warnings})
         return EXIT_DONE if report.config else EXIT_NO
@@ -55,6 +59,20 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_NO
     print(summary(report.config))
     return EXIT_DONE
+
+
+def identities(config: Config) -> Iterator[str]:
+    """Say of each age identity that it opens nothing, before a secret list comes."""
+    from blockd.feeds.secret import read_identity
+
+    for feed in config.feeds:
+        if feed.identity is not None:
+            try:
+                read_identity(feed.identity.read_text(encoding="utf-8", errors="replace"))
+            except Misconfigured as error:
+                yield f"{feed.identity}: feed {feed.name}: {error}"
+            except OSError as error:
+                yield f"{feed.identity}: {error.strerror}"
 
 
 def of_state(config: Config) -> Iterator[str]:

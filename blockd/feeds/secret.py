@@ -50,22 +50,28 @@ def encrypt(plain: bytes, recipients: Iterable[str]) -> bytes:
     return bytes(pyrage.encrypt(plain, keys))
 
 
+def read_identity(text: str) -> list[pyrage.x25519.Identity]:
+    """Read the keys of an identity file's text. Misconfigured: it holds none, or a line that is none."""
+    identities = []
+    for line in text.splitlines():
+        said = line.strip()
+        if not said or said.startswith("#"):
+            continue
+        try:
+            identities.append(pyrage.x25519.Identity.from_str(said))
+        except pyrage.IdentityError:
+            raise Misconfigured("the age identity file holds a line that is no AGE-SECRET-KEY-1...: make one with age-keygen") from None
+    if not identities:
+        raise Misconfigured("the age identity file holds no key: make one with age-keygen and give the public half to the publisher")
+    return identities
+
+
 def decrypt(cipher: IO[bytes], identity: str) -> bytes:
     """Decrypt in memory with the keys of an identity file's text.
 
     Misconfigured: the text holds no identity. Refused("shape"): not an age file, damaged, or not encrypted to any of them.
     """
-    identities = []
-    for line in identity.splitlines():
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        try:
-            identities.append(pyrage.x25519.Identity.from_str(text))
-        except pyrage.IdentityError:
-            raise Misconfigured("the age identity file holds a line that is no AGE-SECRET-KEY-1...: make one with age-keygen") from None
-    if not identities:
-        raise Misconfigured("the age identity file holds no key: make one with age-keygen and give the public half to the publisher")
+    identities = read_identity(identity)
     plain = _Bounded()
     try:
         pyrage.decrypt_io(cipher, plain, identities)

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 
+import pyrage
+import pytest
+
 from blockd.cli.main import main
 from tests.cli.node import node  # noqa: F401 -- a fixture
 from tests.config.documents import MINIMAL
@@ -67,3 +70,20 @@ def test_keys_of_this_node_that_are_open_or_damaged_are_warnings(node, capsys): 
     err = capsys.readouterr().err
     assert "table.key: others can read it: chmod 600" in err
     assert "node.pem: not a private key" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("garbage\n", "holds a line that is no AGE-SECRET-KEY"), ("# empty\n", "holds no key"), (None, None)]
+)
+def test_an_age_identity_that_opens_nothing_is_a_warning(tmp_path, capsys, text, said):
+    identity = tmp_path / "identity"
+    identity.write_text(text or f"# of this gateway\n{pyrage.x25519.Identity.generate()}\n")
+    identity.chmod(0o600)
+    (tmp_path / "root.json").write_text('{"signed": {"_type": "root"}}')
+    (tmp_path / "blockd.toml").write_text(
+        MINIMAL + '[[feeds]]\nname = "hotline"\nurl = "https://feed.example/"\nroot = "root.json"\nidentity = "identity"\n'
+    )
+    assert main(["check", "-c", str(tmp_path / "blockd.toml")]) == 0
+    err = capsys.readouterr().err
+    assert (f"warning: {identity}: feed hotline: the age identity file" in err) is (said is not None)
+    assert said is None or said in err
