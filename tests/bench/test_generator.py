@@ -77,7 +77,7 @@ def test_rcodes_and_empty_answers_are_counted_by_class(programs, queries):
         return [reply(wire, rcode=3, answers=0) if b"listed" in wire else reply(wire, answers=0 if b"hot" in wire else 1)]
 
     with responder(answer) as port:
-        seen = load(programs["load"], queries, port, count=300, mix=(400, 300, 300))
+        seen = load(programs["load"], queries, port, count=300, mix=(400, 300, 300), seconds=60)
     classes = seen.classes
     assert classes["blocked"]["rcodes"] == {"3": classes["blocked"]["answered"]}
     assert classes["cached"]["empty"] == classes["cached"]["answered"] > 0
@@ -92,7 +92,7 @@ def test_misses_never_come_twice(programs, queries):
         return [reply(wire)]
 
     with responder(answer) as port:
-        seen = load(programs["load"], queries, port, count=500, mix=(0, 0, 1000))
+        seen = load(programs["load"], queries, port, count=500, mix=(0, 0, 1000), seconds=60, timeout_ms=10_000)
     names = [dns.message.from_wire(wire).question[0].name.to_text() for wire in asked]
     assert seen.sent == len(names) == len(set(names)) == 500
     assert all(len(name.split(".")[0]) == len(UNIQUE_LABEL) and name.endswith(".new.example.") for name in names)
@@ -101,14 +101,14 @@ def test_misses_never_come_twice(programs, queries):
 
 def test_an_answer_to_another_question_is_none(programs, queries):
     with responder(lambda wire: [reply(wire).replace(b"hot", b"hut")]) as port:
-        seen = load(programs["load"], queries, port, count=50, mix=(0, 1000, 0), timeout_ms=100)
+        seen = load(programs["load"], queries, port, count=50, mix=(0, 1000, 0), seconds=60, timeout_ms=100)
     assert (seen.answered, seen.mismatch, seen.lost) == (0, 50, 50)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 11, 12, 20])
 def test_a_cut_answer_is_none(programs, queries, cut):
     with responder(lambda wire: [reply(wire)[:cut]]) as port:
-        seen = load(programs["load"], queries, port, count=20, mix=(0, 1000, 0), timeout_ms=100)
+        seen = load(programs["load"], queries, port, count=20, mix=(0, 1000, 0), seconds=60, timeout_ms=100)
     assert (seen.answered, seen.lost) == (0, 20)
     assert seen.late + seen.mismatch == 20
 
@@ -119,7 +119,7 @@ def test_a_repeated_or_forged_answer_counts_once(programs, queries):
         return [forged, reply(wire), reply(wire), wire]
 
     with responder(answer) as port:
-        seen = load(programs["load"], queries, port, count=40, mix=(0, 1000, 0), sockets=1, window=1)
+        seen = load(programs["load"], queries, port, count=40, mix=(0, 1000, 0), sockets=1, window=1, seconds=60, timeout_ms=10_000)
     assert (seen.answered, seen.lost) == (40, 0)
     assert seen.late > 0
 
@@ -152,7 +152,7 @@ def test_a_pause_is_the_longest_gap(programs, queries):
         return [reply(wire)]
 
     with responder(answer) as port:
-        seen = load(programs["load"], queries, port, count=200, mix=(0, 1000, 0))
+        seen = load(programs["load"], queries, port, count=200, mix=(0, 1000, 0), seconds=60, timeout_ms=10_000)
     assert seen.gap_max_ms >= 300
     assert seen.max_us >= 300_000
     assert seen.answered == 200
@@ -160,7 +160,7 @@ def test_a_pause_is_the_longest_gap(programs, queries):
 
 def test_the_count_is_exact_and_the_rate_a_limit(programs, queries):
     with Responder(programs["upstream"], core=0) as up:
-        assert load(programs["load"], queries, up.port, seconds=5, count=777).sent == 777
+        assert load(programs["load"], queries, up.port, seconds=60, count=777).sent == 777
         seen = load(programs["load"], queries, up.port, seconds=0.5, rate=200)
     assert 50 <= seen.sent <= 102
 
@@ -178,7 +178,7 @@ def test_sigterm_ends_it_with_its_figures(programs, queries):
 
 def test_ipv6_loopback(programs, queries):
     with responder(lambda wire: [reply(wire)], socket.AF_INET6) as port:
-        seen = load(programs["load"], queries, port, address="::1", count=50)
+        seen = load(programs["load"], queries, port, address="::1", count=50, seconds=60, timeout_ms=10_000)
     assert seen.answered == 50
 
 
