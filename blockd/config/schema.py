@@ -40,6 +40,9 @@ __all__ = [
 
 FEED_NAME = r"[a-z0-9](?:[a-z0-9_-]|\.(?!\.)){0,62}"
 DAY_S = 86400.0
+THREADS_MAX = 64
+RATE_LIMIT_MAX = 1 << 24
+THREADS = text('"auto"', r"auto|[1-9]|[1-5][0-9]|6[0-4]", f'"auto" or a number of threads, "1" to "{THREADS_MAX}"', empty=False)
 
 _LIST = name('"hotline/domains"', rf"{FEED_NAME}/{FEED_NAME}", 'a list\'s name, FEED/LIST, such as "hotline/domains"')
 LIST_NAME: Kind[ListName] = Kind(_LIST.name, _LIST.form, lambda value, base: ListName(_LIST.read(value, base)), _LIST.write)
@@ -93,7 +96,19 @@ class Dns:
         "Ready), so that clients turn to another node; `answer` resolves unfiltered. Does not apply when no lists are configured.",
         "servfail",
     )
-    threads: str = key(text('"auto"'), "Native threads, one per core.", "auto", built=False)
+    threads: str = key(
+        THREADS,
+        "Threads that answer over UDP, each with its own sockets and a core of its own when it has one: `auto` takes one for each core that the "
+        f'process may use; a number, as text, that many ("1" to "{THREADS_MAX}"). A reload changes it without losing a query.',
+        "auto",
+    )
+    rate_limit: int = key(
+        whole(0, RATE_LIMIT_MAX),
+        "Answers a second over UDP to one network of clients (IPv4 /24, IPv6 /56), blocked answers included, so that nobody can flood a victim "
+        "by forging its address. Above it, every second query is answered with the TC bit alone, which takes a real client to TCP; the others are "
+        "dropped. The threads share it evenly. 0: no limit.",
+        0,
+    )
     tls_listen: tuple[Endpoint, ...] = key(ENDPOINTS, "DNS over TLS, port 853.", (), built=False)
     https_listen: tuple[Endpoint, ...] = key(ENDPOINTS, "DNS over HTTPS, port 443, path /dns-query.", (), built=False)
     quic_listen: tuple[Endpoint, ...] = key(ENDPOINTS, "DNS over QUIC, port 853.", (), built=False)
@@ -102,6 +117,10 @@ class Dns:
     proxy_protocol_from: tuple[str, ...] = key(NETWORKS, "Networks whose connections begin with a PROXY header.", (), built=False)
     xdp: str = key(choice("off", "auto", "native", "generic"), "Answer blocked names in the network driver.", "off", built=False)
     xdp_interface: str = key(text('"eth0"'), "The interface that XDP is attached to.", "", built=False)
+
+    def thread_count(self, cores: int) -> int:
+        """How many threads `threads` means on a machine with this many cores to use."""
+        return min(cores, THREADS_MAX) if self.threads == "auto" else int(self.threads)
 
 
 @dataclass(frozen=True, slots=True)

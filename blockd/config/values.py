@@ -85,13 +85,13 @@ def described(value: object) -> str:
     return names.get(type(value), "a date or time")
 
 
-def text(form: str, pattern: str = "", expected: str = "") -> Kind[str]:
-    """Make a kind for text; with `pattern`, text that matches it or is empty."""
+def text(form: str, pattern: str = "", expected: str = "", *, empty: bool = True) -> Kind[str]:
+    """Make a kind for text; with `pattern`, text that matches it or, unless `empty` is False, is empty."""
     matches = re.compile(pattern).fullmatch if pattern else None
 
     def read(value: object, _base: Path) -> str:
         said = expect_text(value)
-        if said and matches and not matches(said):
+        if (said or not empty) and matches and not matches(said):
             raise BadValue(f"{quoted(said)} is not {expected}")
         return said
 

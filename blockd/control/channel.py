@@ -1,17 +1,21 @@
 """The supervisor's end and the role's end of one private channel: a socket pair that carries JSON and, on a reload, new listening sockets.
 
-Supervisor to role: ``{"verb":"reload","keys":[...]}`` with the descriptors of these keys. Role to supervisor: ``{"verb":"ready"}``, ``{"verb":"alive"}`` each
-second, ``{"verb":"reloaded","error":""}``. Messages are SOCK_SEQPACKET records, so there is no framing to get wrong.
+Supervisor to role: ``{"verb":"reload","keys":[...],"more":false}`` with the descriptors of these keys; ``"more":true`` where the next record goes on with it (a
+thread has a socket for each address: more in all than one record may carry). Role to supervisor: ``{"verb":"ready"}``, ``{"verb":"alive"}`` each second,
+``{"verb":"reloaded","error":""}``. Messages are SOCK_SEQPACKET records, so there is no framing to get wrong.
 """
 
 from __future__ import annotations
 
 import json
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 RECORD_MAX_BYTES = 64 << 10
-DESCRIPTORS_MAX = 250  # the kernel's SCM_MAX_FD is 253
+DESCRIPTORS_MAX = 250  # of one record: the kernel's SCM_MAX_FD is 253
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -28,6 +32,15 @@ def send(end: socket.socket, message: dict[str, Any], sockets: list[socket.socke
     if len(data) > RECORD_MAX_BYTES:
         raise AssertionError("a channel's records are short")
     socket.send_fds(end, [data], [s.fileno() for s in sockets or []])
+
+
+def send_sockets(end: socket.socket, message: dict[str, Any], sockets: Mapping[str, socket.socket]) -> None:
+    """Send `message` with these sockets under their keys, in as many records as it takes. OSError as :func:`send`."""
+    keys = list(sockets)
+    for at in range(0, max(len(keys), 1), DESCRIPTORS_MAX):
+        portion = keys[at : at + DESCRIPTORS_MAX]
+        more = at + DESCRIPTORS_MAX < len(keys)
+        send(end, {**message, "keys": portion, "more": more}, [sockets[key] for key in portion])
 
 
 def receive(end: socket.socket) -> tuple[dict[str, Any], list[socket.socket]] | None:

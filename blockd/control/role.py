@@ -68,6 +68,7 @@ class Role:
         self._name = name
         self._path = path
         self._sockets = dict(sockets)
+        self._handed: dict[str, socket.socket] = {}  # of a reload that is not whole yet
         self._end = end
         self._service = service_for(name)
         self._stopping = asyncio.Event()
@@ -133,7 +134,10 @@ class Role:
             return
         message, sockets = record
         if message["verb"] == "reload":
-            self._start(self._reload(dict(zip(message["keys"], sockets, strict=True))))
+            self._handed.update(zip(message["keys"], sockets, strict=True))
+            if not message["more"]:
+                handed, self._handed = self._handed, {}
+                self._start(self._reload(handed))
 
     async def _reload(self, sockets: dict[str, socket.socket]) -> None:
         error = ""

@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING
 import blockd
 from blockd.config.load import load
 from blockd.control import channel, hardening, logs, notify, preflight
-from blockd.control.sockets import addresses, bind_missing, wanted
+from blockd.control.sockets import addresses, bind_missing, orphans, spread, usable_cores, wanted
 from blockd.errors import BlockdError, Misconfigured, Unavailable
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from blockd.config.schema import Config
@@ -66,6 +66,7 @@ class Supervisor:
         self._roles = tuple(roles)
         self._config: Config = load(path)
         self._sockets: dict[str, socket.socket] = {}
+        self._threads = 1
         self._children: dict[str, Child] = {}
         self._stopping = asyncio.Event()
         self._announced = False
@@ -115,13 +116,19 @@ class Supervisor:
 
     def _bind(self, config: Config) -> None:
         """Take over what the blockd before this one left with systemd, bind the rest, leave all of it there in turn."""
-        listeners = wanted(config, self._roles)
-        left, keys = notify.kept(), {w.key for w in listeners}
-        for key in left.keys() - keys:
-            left.pop(key).close()
-            notify.forget([key])
+        left, self._threads = notify.kept(), config.dns.thread_count(usable_cores())
+        self._close(left, orphans(left))
+        listeners = wanted(config, self._roles, self._threads, left)
+        self._close(left, left.keys() - {w.key for w in listeners})
         self._sockets = left | bind_missing(listeners, left)
+        spread(self._sockets, self._threads)
         notify.keep(self._sockets)
+
+    @staticmethod
+    def _close(sockets: dict[str, socket.socket], keys: Iterable[str]) -> None:
+        for key in list(keys):
+            sockets.pop(key).close()
+            notify.forget([key])
 
     async def _keep(self, role: str) -> None:
         """Run the role; again, whenever it ends."""
@@ -161,7 +168,7 @@ class Supervisor:
         return child
 
     async def _start(self, role: str, theirs: socket.socket) -> asyncio.subprocess.Process:
-        mine = {w.key: self._sockets[w.key] for w in wanted(self._config, (role,))}
+        mine = {key: self._sockets[key] for key in self._keys(role)}
         environment = {
             **os.environ,
             "BLOCKD_SOCKETS": json.dumps({key: sock.fileno() for key, sock in mine.items()}),
@@ -241,26 +248,31 @@ class Supervisor:
         config = load(self._path)
         if (config.state_dir, config.runtime_dir, config.run) != (self._config.state_dir, self._config.runtime_dir, self._config.run):
             raise Misconfigured("state_dir, runtime_dir and [run] cannot change while blockd runs: restart it")
-        listeners = wanted(config, self._roles)
+        threads = config.dns.thread_count(usable_cores())
+        listeners = wanted(config, self._roles, threads, self._sockets)
         new = bind_missing(listeners, self._sockets)
-        notify.keep(new)
         self._sockets |= new
-        self._config = config
-        answers = [self._tell(child, config) for child in list(self._children.values())]
-        for role, error in await asyncio.gather(*answers):
-            if error:
-                LOG.error("role %s could not take the new configuration: %s", role, error)
-        keep = {w.key for w in listeners}
-        for key in [key for key in self._sockets if key not in keep]:
-            self._sockets.pop(key).close()
-            notify.forget([key])
+        spread(self._sockets, min(threads, self._threads))  # a new socket of an old address gets nothing before the resolver has it
+        notify.keep(new)
+        self._config, self._threads = config, threads
+        answers = [self._tell(child) for child in list(self._children.values())]
+        failed = [(role, error) for role, error in await asyncio.gather(*answers) if error]
+        for role, error in failed:
+            LOG.error("role %s could not take the new configuration: %s", role, error)
+        self._close(self._sockets, self._sockets.keys() - {w.key for w in listeners})
+        if not failed:
+            spread(self._sockets, threads)
         LOG.info("the configuration was read again")
 
-    async def _tell(self, child: Child, config: Config) -> tuple[str, str]:
+    def _keys(self, role: str) -> list[str]:
+        """The sockets of a role. A thread's socket that was there before stays, also when its thread is not wanted any more."""
+        return [w.key for w in wanted(self._config, (role,), self._threads, self._sockets)]
+
+    async def _tell(self, child: Child) -> tuple[str, str]:
         child.reloaded = asyncio.get_running_loop().create_future()
-        keys = [w.key for w in wanted(config, (child.role,))]
+        keys = self._keys(child.role)
         try:
-            channel.send(child.end, {"verb": "reload", "keys": keys}, [self._sockets[key] for key in keys])
+            channel.send_sockets(child.end, {"verb": "reload"}, {key: self._sockets[key] for key in keys})
             return child.role, await asyncio.wait_for(child.reloaded, RELOAD_S)
         except TimeoutError:
             return child.role, f"no answer within {RELOAD_S:.0f} s"

@@ -153,14 +153,15 @@ class Resolver:
         """Say how it is: doors are open, an upstream answers or has not failed to, and there is a policy or none is asked for."""
         listen: dict[str, list[str]] = {door: [] for door in settings.DOORS}
         for key, opened in self._doors.items():
-            listen[key.partition(" ")[0]].append(str(_endpoint(opened.socket)))
+            if settings.is_first(key):
+                listen[key.partition(" ")[0]].append(str(_endpoint(opened.socket)))
         if self._state == "starting":
             return Health(ready=False, why_not="the resolver is starting")
         upstreams = self._driver.upstreams
         why_not = ""
         if self._state != "ready":
             why_not = f"the resolver is {self._state}"
-        elif len(self._doors) < len(dict(settings.door_keys(self._config))):
+        elif any(key not in self._doors for key, _ in settings.door_keys(self._config)):
             why_not = "a listener of the configuration is not open: restart blockd"
         elif not upstreams.configured:
             why_not = "no upstream is configured: set dns.upstreams"
@@ -230,7 +231,7 @@ class Resolver:
     async def _open_doors(self, config: Config, sockets: Mapping[str, socket.socket]) -> None:
         """Open what is asked for and not open, close what is no longer asked for, tell the rest who may ask."""
         acl = Acl(settings.prefixes(config.dns.allow_from))
-        wanted = dict(settings.door_keys(config))
+        wanted = dict(settings.door_keys(config, sockets))
         for key in [key for key in self._doors if key not in wanted]:
             self._close_later(self._doors.pop(key))
         for key, kind in wanted.items():

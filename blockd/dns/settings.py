@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
+from itertools import count, takewhile
 from typing import TYPE_CHECKING
 
 from blockd.errors import Misconfigured
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from blockd.config.schema import Config, Endpoint
     from blockd.control.live import LiveGeneration
@@ -36,9 +37,24 @@ def not_ready(config: Config, live: LiveGeneration | None) -> bool:
     return live is None and bool(config.lists) and config.dns.before_lists == "servfail"
 
 
-def door_keys(config: Config) -> list[tuple[str, str]]:
-    """Give (key, door) of each socket that the configuration asks for; keys as in control/sockets.py."""
-    return [(f"{door} {endpoint}", door) for endpoint in config.dns.listen for door in DOORS]
+def door_keys(config: Config, handed: Container[str] = ()) -> list[tuple[str, str]]:
+    """Give (key, door) of each socket to serve; keys as in control/sockets.py.
+
+    One a door and address must be there; of UDP, also those for more threads that are in `handed`, all of them: the kernel sends to each.
+    """
+    found = []
+    for endpoint in config.dns.listen:
+        for door in DOORS:
+            key = f"{door} {endpoint}"
+            found.append((key, door))
+            others = takewhile(handed.__contains__, (f"{key} #{number}" for number in count(1)))
+            found += [(other, door) for other in others if door == "udp"]
+    return found
+
+
+def is_first(key: str) -> bool:
+    """Tell whether a socket is the first of its address, which stands for all of them where people read."""
+    return " #" not in key
 
 
 def check_loops(config: Config, listening: Iterable[Endpoint], is_local: Callable[[str], bool]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from blockd.config.keys import Key, Table, declared
-from blockd.config.schema import Config, Dns, MaxChange, both_shares
+from blockd.config.schema import THREADS, Config, Dns, MaxChange, both_shares
 from blockd.config.values import BadValue
 
 
@@ -71,3 +71,14 @@ def test_max_change_in_short():
     assert both_shares(5) is None
     with pytest.raises(BadValue):
         both_shares("5")
+
+
+@pytest.mark.parametrize(("said", "cores", "threads"), [("auto", 1, 1), ("auto", 4, 4), ("auto", 200, 64), ("1", 8, 1), ("64", 2, 64)])
+def test_threads_are_one_for_each_core_or_a_number(said, cores, threads):
+    assert Dns(threads=THREADS.read(said, Path())).thread_count(cores) == threads
+
+
+@pytest.mark.parametrize("said", ["", "0", "65", "-1", "04", "4.0", "all", 4, True])
+def test_other_numbers_of_threads_are_refused(said):
+    with pytest.raises(BadValue):
+        THREADS.read(said, Path())

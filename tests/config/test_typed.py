@@ -57,8 +57,6 @@ def test_every_fault_is_told_at_once():
 @pytest.mark.parametrize(
     "text",
     [
-        "threads = 4",
-        'threads = "4"',
         'tls_listen = ["127.0.0.1:853"]',
         "https_listen = ['127.0.0.1:443']",
         'quic_listen = ["[::1]:853"]',
@@ -84,7 +82,6 @@ def test_a_key_whose_part_is_not_there_yet_is_refused_and_not_passed_over(text):
 @pytest.mark.parametrize(
     "text",
     [
-        'threads = "auto"',
         "tls_listen = []",
         'certificate = ""',
         'xdp = "off"',

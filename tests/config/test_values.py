@@ -123,3 +123,9 @@ def _digit(text):
 def test_an_array_is_bounded():
     assert "more than" in refused(v.TEXTS, ["x"] * (v.ITEMS_MAX + 1))
     assert "an array" in refused(v.TEXTS, "x")
+
+
+def test_text_that_must_be_there():
+    assert v.text("a", "a|b", "a or b", empty=False).read("b", BASE) == "b"
+    assert v.text("a", "a|b", "a or b").read("", BASE) == ""
+    assert refused(v.text("a", "a|b", "a or b", empty=False), "") == '"" is not a or b'

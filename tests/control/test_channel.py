@@ -26,3 +26,22 @@ def test_records_and_sockets_cross():
     theirs.close()
     assert channel.receive(ours) is None
     ours.close()
+
+
+@pytest.mark.parametrize(("count", "records"), [(0, 1), (1, 1), (channel.DESCRIPTORS_MAX, 1), (channel.DESCRIPTORS_MAX + 1, 2)])
+def test_more_sockets_than_a_record_carries_come_in_several(count, records):
+    ours, theirs = channel.pair()
+    with socket.socket() as one:
+        channel.send_sockets(ours, {"verb": "reload"}, {f"udp x #{n}": one for n in range(count)})
+    got, more = {}, []
+    for _ in range(records):
+        message, sockets = channel.receive(theirs)
+        assert message["verb"] == "reload"
+        got.update(zip(message["keys"], sockets, strict=True))
+        more.append(message["more"])
+    assert list(got) == [f"udp x #{n}" for n in range(count)]
+    assert more == [True] * (records - 1) + [False]
+    for sock in got.values():
+        sock.close()
+    ours.close()
+    theirs.close()

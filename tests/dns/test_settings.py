@@ -53,6 +53,25 @@ def test_door_keys():
     assert [k for k, _ in settings.door_keys(config())] == ["udp 127.0.0.1:53", "tcp 127.0.0.1:53", "udp [::1]:53", "tcp [::1]:53"]
 
 
+def test_every_socket_of_an_address_that_was_handed_over_is_served():
+    handed = {
+        "udp 127.0.0.1:53",
+        "tcp 127.0.0.1:53",
+        "udp 127.0.0.1:53 #1",
+        "udp 127.0.0.1:53 #2",
+        "udp [::1]:53 #2",
+        "udp 192.0.2.1:53 #1",
+    }
+    found = settings.door_keys(config(), handed)
+    assert [key for key, door in found if door == "udp"] == [
+        "udp 127.0.0.1:53",
+        "udp 127.0.0.1:53 #1",
+        "udp 127.0.0.1:53 #2",
+        "udp [::1]:53",
+    ]
+    assert [key for key, _ in found if settings.is_first(key)] == [key for key, _ in settings.door_keys(config())]
+
+
 ANY4, ANY6 = Endpoint("0.0.0.0", 53), Endpoint("::", 53)
 
 
