@@ -28,7 +28,7 @@ DURATION_BOUNDS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,
 
 LIMITS: Final = (
     "cache", "pending", "tcp_connections", "tcp_connections_per_client", "tcp_queries", "upstream_sockets", "answer_records",
-    "udp_receive", "stop_page_connections", "failure_cache", "hits", "update_queue",
+    "udp_receive", "stop_page_connections", "failure_cache", "hits", "update_queue", "rate", "ring", "forward_waiters", "xdp_rate",
 )  # fmt: skip
 """The label `limit` of ``blockd_limit_reached_total``."""
 

@@ -19,7 +19,8 @@ for each answer that was released in it. Without a sensitive list all series are
 What this does not do: someone who can cause hits, k - 1 of them, and who knows that nobody else causes any, sees the next one push the
 figure over a step. The contribution cap per client prefix that would blunt this needs the client's address and is not built.
 
-Limits reached (:data:`blockd.counts.layout.LIMITS`) say how the gateway fares and stay live, apart from those that hits move.
+Limits reached (:data:`blockd.counts.layout.LIMITS`) say how the gateway fares and stay live, apart from those that a hit moves and an ordinary query
+does not, or not as much: several entries on one name (`hits`) are judged in Python, to which `ring` leads; `xdp_rate` limits blocked answers alone.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ MERGED_BELOW_ENTRIES: Final = 50
 MERGED: Final = "merged"
 """The labels list, category and action of the series that small sensitive lists share. No list has this name: theirs hold a slash."""
 
-WINDOWED_LIMITS: Final = frozenset({"hits", "stop_page_connections"})
+WINDOWED_LIMITS: Final = frozenset({"hits", "stop_page_connections", "ring", "xdp_rate"})
 _LIVE_KINDS: Final = frozenset({"limit"})
 _HIT_KINDS: Final = frozenset({"hit", "shadow"})
 
