@@ -274,7 +274,17 @@ def test_the_sum_of_durations_tells_nothing_that_the_buckets_do_not():
 def test_limits_stay_live_but_for_those_that_hits_move():
     gw = Gateway(SECRET)
     before = gw.scrape()
-    for name in ("tcp_connections", "hits", "stop_page_connections", "pending", "rate", "ring", "xdp_rate", "udp_receive", "forward_waiters"):
+    for name in (
+        "tcp_connections",
+        "hits",
+        "stop_page_connections",
+        "pending",
+        "rate",
+        "ring",
+        "xdp_rate",
+        "udp_receive",
+        "forward_waiters",
+    ):
         gw.sums[("limit", name)] += 1
     live = ("pending", "rate", "udp_receive", "forward_waiters")
     assert moved(before, gw.scrape()) == {LIMIT: 1, **{("limit", name): 1 for name in live}}
