@@ -17,7 +17,11 @@ class Client:
 class Ask:
     """One query that needs Python. Immutable. Holds the walked question, never the client."""
 
-    why: Final[Literal["miss", "hits"]]  # forward it | several entries speak about the name: decide
+    why: Final[Literal["miss", "hits", "timeout", "truncated", "failed", "spoofed"]]
+    """forward it | several entries speak about the name: decide | the native forwarder asked `tried`, and nothing came in a second, TC was
+    set, it failed or could not be used, or packets came that look like guesses: ask again, TCP for the second and the last."""
+    tried: Final[int]  # number of the upstream that the native forwarder asked (UdpWorker.follow); -1: none
+    epoch: Final[int]  # Core.epoch when the name was judged
     transport: Final[int]  # terms.Transport
     wire: Final[bytes]  # the folded name
     qtype: Final[int]
@@ -41,7 +45,9 @@ class Reply:
 
 @final
 class Core:
-    """Table, cache and answer writer of one worker."""
+    """Table, caches and answer writer of one process. Its own methods are for Python's thread; :class:`UdpWorker` threads share the rest."""
+
+    epoch: Final[int]  # one up at each swap
 
     def __init__(self, *, cache_bytes: int, slab: Buffer, layout: Sequence[int]) -> None:
         """`slab`: writable uint64 cells (counts.slab); `layout`: counts.layout.NATIVE, the cell offsets in fixed order."""
@@ -60,7 +66,8 @@ class Core:
         """Take a new table. `verdicts`: (action, ede or -1, hit cell or -1, shadow cells); action: 0 none, 1 stop_page, 2 nxdomain,
         3 nodata, 4 refused, 5 drop. `index`: uint32 verdict number for [set * 2 + is the whole name]; 0xffffffff asks Python.
         Cells are counted from 0 of the slab. Cached answers are checked against the new table before they are used again. The old
-        buffer is released. `url_hosts`: one octet a set, not 0 where the mark on hosts of URL entries is in force (a list that is enforced
+        buffer is released; when this returns every worker answers from the new table.
+        `url_hosts`: one octet a set, not 0 where the mark on hosts of URL entries is in force (a list that is enforced
         put it there), so that HTTPS and SVCB of such a host are NODATA; None: wherever there is a mark. ValueError leaves all as it was.
         """
 
@@ -77,6 +84,14 @@ class Core:
 
     def known(self, ask: Ask, now_ms: int) -> bytes | None:
         """For an Ask of "hits" that may pass: the cached answer, or the failure that holds. None: forward it."""
+
+    def stale(self, ask: Ask, now_ms: int) -> bytes | None:
+        """The cached answer, also when its time is up, for a day (RFC 8767): TTL 30 s, EDE 3, or 19 for NXDOMAIN. None: there is none that may be
+        given. The name must have passed policy; targets are judged by the table of now.
+        """
+
+    def reached(self, limit: int) -> None:
+        """Count that a limit (its place in counts.layout.LIMITS) was reached. Threads count the same cells: nothing else may add to them."""
 
     def blocked(self, ask: Ask, verdict: int, now_ms: int) -> bytes | None:
         """The answer of that verdict, counted; None for drop. Verdict action 0 is a ValueError."""
@@ -118,6 +133,56 @@ class UdpDoor:
     def poll(self, now_ms: int) -> list[tuple[Ask, Client]]:
         """Take up to a batch, answer what the core can, return the rest. Never blocks."""
     def send(self, answers: Sequence[tuple[Client, bytes]]) -> int: ...
+
+@final
+class UdpWorker:
+    """A native thread that answers UDP without the GIL: blocked and cached answers, plain forwarding of misses. What needs judgement comes up.
+
+    Order: construct, configure, add_door, start. Every method is for Python's thread.
+    """
+
+    def __init__(self, core: Core, *, local: Sequence[bytes]) -> None:
+        """`local`: at most 16 names in wire form; a miss for one of them, or below, always comes up."""
+
+    def add_door(self, fd: int, family: int, wildcard: bool) -> int:
+        """Answer on this bound UDP socket too; the caller keeps it open. `wildcard`: it is bound to all addresses, so that answers must name theirs."""
+
+    def remove_door(self, door: int) -> None:
+        """When it returns the thread does not use the socket any more; answers for it are dropped."""
+
+    def drain(self, door: int | None = None) -> None:
+        """Take what the kernel holds for a door (None: all), then no more: stats()["draining"] is 0 when that is done."""
+
+    def configure(self, *, acl: Acl, rate: int) -> None:
+        """Who may ask, and how many answers a second one client prefix (/24, /56) gets from this worker; 0: no limit."""
+
+    def follow(self, upstreams: Sequence[tuple[int, bytes, int]]) -> None:
+        """Forward plain misses to (number, packed address, port), the first choice first, at most 8; the second is the hedge. []: every miss comes up.
+        What is under way ends where it began.
+        """
+
+    def start(self) -> None:
+        """Start the thread; again after it died. Doors, questions under way and their clients are kept."""
+
+    def stop(self) -> None:
+        """End the thread and wait for that."""
+
+    def fileno(self) -> int:
+        """An eventfd: readable when poll has something, and when the thread has ended."""
+
+    def poll(self) -> list[tuple[Ask, Client]]:
+        """At most 64 questions; the descriptor stays readable while there are more."""
+
+    def send(self, answers: Sequence[tuple[Client, bytes]]) -> int:
+        """Answer clients that came up from this worker. Returns how many went."""
+
+    def stats(self) -> dict[str, int]:
+        """Running (0 or 1), error (the errno that ended it), in_flight (clients of forwarded questions), ring (questions not yet polled), draining (doors),
+        forwarded, coalesced, hedged, escalated, batches, packets, rate_limited.
+        """
+
+    def upstreams(self) -> list[tuple[int, int, int, int, int, int, float]]:
+        """(number, ok, timeout, failed, mismatch, malformed, smoothed round trip in ms) of each upstream that was followed; sums."""
 
 @final
 class Pending:

@@ -18,6 +18,7 @@ enum {
     CACHE_SLOTS = 8,
     CACHE_CHANCES_MAX = 8,
     CACHE_BYTES_MIN = 1 << 16,   /* below it there is no cache */
+    CACHE_STALE_MAX_S = 86400,   /* how long after its TTL an answer may still be given for want of a newer one (RFC 8767 §4: at most some days) */
     CACHE_BYTES_PER_BUCKET = 512, /* of all memory: 8 slots for 4 entries of 112 octets, about the smallest */
 };
 
@@ -100,18 +101,27 @@ static inline int cache_expired(const cache_entry *e, uint64_t now_ms)
     return now_ms > e->stored_ms && now_ms - e->stored_ms >= (uint64_t)e->ttl_s * 1000;
 }
 
+/* The entry of a key; one whose time is up too (cache_expired), for CACHE_STALE_MAX_S. */
 static inline cache_entry *cache_find(cache *c, fingerprint key, uint64_t now_ms)
 {
     cache_slot *s = c->units ? cache_slot_of(c, key.hi, key.lo) : 0;
     if (!s)
         return 0;
     cache_entry *e = cache_at(c, s->place - 1);
-    if (cache_expired(e, now_ms)) {
+    if (now_ms > e->stored_ms && (now_ms - e->stored_ms) / 1000 >= (uint64_t)e->ttl_s + CACHE_STALE_MAX_S) {
         cache_drop(c, e);
         return 0;
     }
     e->used = 1;
     return e;
+}
+
+static inline void cache_prefetch(const cache *c, fingerprint key)
+{
+    if (!c->units)
+        return;
+    __builtin_prefetch(cache_bucket_of(c, key.lo, 0));
+    __builtin_prefetch(cache_bucket_of(c, key.lo, 1));
 }
 
 /* The rest of the ring behind `head` is left empty; the next entry starts at 0. */

@@ -11,28 +11,34 @@
 #ifndef BLOCKD_CORE_H
 #define BLOCKD_CORE_H
 
-#include "cache.h"
 #include "cache_key.h"
 #include "counts.h"
-#include "failures.h"
 #include "reply.h"
+#include "shared_cache.h"
 #include "verdicts.h"
 
+/* What is in force. A swap makes another; each thread takes it between two batches (worker.h). */
 typedef struct {
     table_view table;
     uint8_t has_table, not_ready;
     verdicts verdicts;
     uint8_t *url_hosts; /* by set: the mark on hosts of URL entries is in force; 0: every mark is */
     answer_settings settings;
+    uint32_t epoch; /* of the table: one up at each swap */
+} core_policy;
+
+/* One thread's half: nobody else touches it but for `shared`, which has locks. */
+typedef struct {
+    core_policy policy;
+    shared_cache *shared;
     counts counts;
-    cache cache;
-    failures failures;
-    sip_key key;
-    uint32_t epoch;   /* of the table: one up at each swap */
+    sip_key key;           /* of cache keys: the same in all threads of a process */
     reply_map *map;
-    uint8_t *scratch; /* ANSWER_MAX octets */
+    uint8_t *scratch;      /* ANSWER_MAX octets */
     uint64_t hits, misses; /* of the cache */
 } dns_core;
+
+enum { CORE_STALE_TTL_S = 30 }; /* of an old answer (RFC 8767 §4) */
 
 enum { CORE_SILENCE, CORE_ANSWER, CORE_ASK_MISS, CORE_ASK_HITS };
 
@@ -83,16 +89,24 @@ static inline void core_write(uint8_t *out, size_t room, const dns_question *q, 
     core_answered(o, writer_at(&w), rcode, source);
 }
 
-static inline void core_look_up(const dns_core *c, const dns_name *name, verdict_hits *h)
+static inline void core_take_hits(const dns_core *c, const dns_name *name, table_asks *a, verdict_hits *h)
 {
     table_hit found[TABLE_HITS_MAX];
-    h->n = h->url_host = 0;
-    if (!c->has_table || !name->labels)
-        return;
-    unsigned n = table_lookup(&c->table, name, found);
+    unsigned n = table_answer(&c->policy.table, name, a, found);
     if (n == TABLE_HITS_MAX) /* there may have been more: the most specific ones are judged */
         counts_limit(&c->counts, LIMIT_HITS, 1);
-    verdicts_take(&c->verdicts, found, n, h);
+    verdicts_take(&c->policy.verdicts, found, n, h);
+}
+
+static inline void core_look_up(const dns_core *c, const dns_name *name, verdict_hits *h)
+{
+    table_asks a;
+    h->n = h->url_host = 0;
+    if (!c->policy.has_table || !name->labels)
+        return;
+    table_begin(&c->policy.table, &a);
+    table_ask(&c->policy.table, name, &a);
+    core_take_hits(c, name, &a, h);
 }
 
 static inline void core_count(const dns_core *c, const verdict *v)
@@ -100,7 +114,7 @@ static inline void core_count(const dns_core *c, const verdict *v)
     if (v->hit_cell >= 0)
         counts_add(&c->counts, (uint32_t)v->hit_cell, 1);
     for (uint32_t i = 0; i < v->n_shadow; i++)
-        counts_add(&c->counts, c->verdicts.cells[v->shadow_at + i], 1);
+        counts_add(&c->counts, c->policy.verdicts.cells[v->shadow_at + i], 1);
 }
 
 /* The answer of a verdict that acts, counted. */
@@ -111,7 +125,7 @@ static inline void core_block(const dns_core *c, const dns_question *q, const ve
     if (v->action == ACTION_DROP)
         return;
     unsigned rcode = RCODE_NXDOMAIN;
-    size_t size = answer_blocked(out, room, q, &c->settings, v->action, v->ede, &rcode);
+    size_t size = answer_blocked(out, room, q, &c->policy.settings, v->action, v->ede, &rcode);
     core_answered(o, size, rcode, SOURCE_POLICY);
 }
 
@@ -153,7 +167,7 @@ static inline int core_judge_cached(dns_core *c, cache_entry *e, const dns_quest
     verdict_hits h;
     int more;
     while ((more = core_next_target(c, &t, &h)) > 0) {
-        int judged = verdicts_judge(&c->verdicts, &h, &v);
+        int judged = verdicts_judge(&c->policy.verdicts, &h, &v);
         if (judged == JUDGED_NOTHING)
             continue;
         if (judged == JUDGED_ASK || v->action != ACTION_NONE)
@@ -165,37 +179,51 @@ static inline int core_judge_cached(dns_core *c, cache_entry *e, const dns_quest
     }
     if (more < 0)
         return 0;
-    e->epoch = c->epoch;
+    e->epoch = c->policy.epoch;
     e->speaks = n != 0;
     for (i = 0; i < n; i++)
         core_count(c, spoken[i]);
     return 1;
 }
 
-/* What is known without asking: a cached answer, a failure that holds; else CORE_ASK_MISS. `out` holds the question. */
-static inline void core_known(dns_core *c, const dns_question *q, fingerprint key, uint64_t now_ms, uint8_t *out, size_t room, core_outcome *o)
+/* Write a cached answer whose targets may be told of. `stale`: its time is up (RFC 8767 §4). */
+static inline void core_write_cached(cache_entry *e, const dns_question *q, uint64_t now_ms, int stale, uint8_t *out, size_t room, core_outcome *o)
 {
-    cache_entry *e = cache_find(&c->cache, key, now_ms);
-    if (e && (e->question_bytes != q->end || ((e->epoch != c->epoch || e->speaks) && !core_judge_cached(c, e, q, out)))) {
-        cache_drop(&c->cache, e);
-        e = 0;
-    }
-    if (e) {
-        core_body b = { cache_body(e), e->body_bytes, e->additional_bytes, { e->counts[0], e->counts[1], e->counts[2] }, e->rcode, e->ede };
-        uint32_t elapsed_s = now_ms > e->stored_ms ? (uint32_t)((now_ms - e->stored_ms) / 1000) : 0;
-        c->hits++;
-        core_write(out, room, q, &b, elapsed_s, SOURCE_CACHE, o);
-        return;
-    }
-    c->misses++;
+    int ede = !stale ? e->ede : e->rcode == RCODE_NXDOMAIN ? EDE_STALE_NXDOMAIN : EDE_STALE;
+    core_body b = { cache_body(e), e->body_bytes, e->additional_bytes, { e->counts[0], e->counts[1], e->counts[2] }, e->rcode, (int16_t)ede };
+    uint32_t elapsed_s = now_ms > e->stored_ms ? (uint32_t)((now_ms - e->stored_ms) / 1000) : 0;
+    core_write(out, room, q, &b, stale ? 0 : elapsed_s, SOURCE_CACHE, o);
+    if (stale)
+        record_set_ttl(out, o->size, q->end, (unsigned)(load_u16(out + 6) + load_u16(out + 8) + load_u16(out + 10) - (q->opt != 0)), CORE_STALE_TTL_S);
+}
+
+/* What is known without asking: a cached answer, a failure that holds (then rather an old answer than none); else CORE_ASK_MISS.
+ * `out` holds the question. `stale_now`: an old answer is wanted at once. */
+static inline void core_known(dns_core *c, const dns_question *q, fingerprint key, uint64_t now_ms, int stale_now, uint8_t *out, size_t room, core_outcome *o)
+{
+    shared_part *p = shared_lock(c->shared, key);
+    cache_entry *e = cache_find(&p->cache, key, now_ms);
+    int stale = e && cache_expired(e, now_ms), held = (!e || stale) && failures_hold(&p->failures, key, now_ms);
+    int wanted = e && (!stale || stale_now || held);
     o->kind = CORE_ASK_MISS;
-    if (failures_hold(&c->failures, key, now_ms))
-        core_answered(o, answer_bare(out, room, q, RCODE_SERVFAIL, EDE_CACHED_ERROR, 0), RCODE_SERVFAIL, SOURCE_ERROR);
+    if (wanted && (e->question_bytes != q->end || ((e->epoch != c->policy.epoch || e->speaks) && !core_judge_cached(c, e, q, out)))) {
+        cache_drop(&p->cache, e);
+        wanted = 0;
+    }
+    if (wanted) {
+        c->hits++;
+        core_write_cached(e, q, now_ms, stale, out, room, o);
+    } else if (!stale_now) {
+        c->misses++;
+        if (held)
+            core_answered(o, answer_bare(out, room, q, RCODE_SERVFAIL, EDE_CACHED_ERROR, 0), RCODE_SERVFAIL, SOURCE_ERROR);
+    }
+    shared_unlock(p);
 }
 
 static inline int core_url_host(const dns_core *c, const dns_question *q, const verdict_hits *h)
 {
-    return h->url_host && (q->type == TYPE_HTTPS || q->type == TYPE_SVCB) && (!c->url_hosts || c->url_hosts[h->url_set]);
+    return h->url_host && (q->type == TYPE_HTTPS || q->type == TYPE_SVCB) && (!c->policy.url_hosts || c->policy.url_hosts[h->url_set]);
 }
 
 /* What needs no look at the table. Returns 0 when the question goes on. */
@@ -204,7 +232,7 @@ static inline int core_refuse(const dns_core *c, const dns_question *q, int rcod
     int ede = EDE_NONE;
     if (!rcode && (q->qclass == CLASS_CH || q->type == TYPE_AXFR || q->type == TYPE_IXFR))
         rcode = RCODE_REFUSED;
-    if (!rcode && c->not_ready) {
+    if (!rcode && c->policy.not_ready) {
         rcode = RCODE_SERVFAIL;
         ede = EDE_NOT_READY;
     }
@@ -213,38 +241,81 @@ static inline int core_refuse(const dns_core *c, const dns_question *q, int rcod
     return rcode != 0;
 }
 
-/* One message from a client. `out` has ANSWER_MAX octets, over UDP ANSWER_SMALL_MAX or udp_max, the larger. Counts the request; what
- * comes of it is the caller's to count (core_counted), since the caller has the clock. `q` is filled unless the outcome is silence. */
-static inline void core_handle(
-    dns_core *c, const uint8_t *in, size_t n, unsigned transport, unsigned family, uint64_t now_ms, dns_question *q, uint8_t *out, core_outcome *o)
+/* One message on its way through the core. */
+typedef struct {
+    dns_question q;
+    table_asks asks;
+    fingerprint key; /* of the caches, once the table has let it pass */
+    uint32_t room;   /* octets that the answer may have */
+    uint8_t going;   /* the next stage has something to do */
+} core_work;
+
+/* The three stages of a message from a client. A thread takes a whole batch through each before the next, so that what one stage has
+ * asked memory for is there in the next; core_handle takes one message through all.
+ *
+ * `out` has ANSWER_MAX octets, over UDP ANSWER_SMALL_MAX or udp_max, the larger. Counts the request; what comes of it is the caller's to
+ * count (core_counted), since the caller has the clock. `w->q` is filled unless the outcome is silence. */
+static inline void core_begin(dns_core *c, const uint8_t *in, size_t n, unsigned transport, unsigned family, core_work *w, uint8_t *out, core_outcome *o)
 {
-    const verdict *v = 0;
-    int rcode = question_walk(in, n, q);
+    int rcode = question_walk(in, n, &w->q);
     o->kind = CORE_SILENCE;
-    o->hits.n = 0;
+    o->hits.n = o->hits.url_host = 0;
+    w->going = 0;
     if (rcode == QUESTION_SILENCE)
         return;
-    counts_request(&c->counts, transport, family, q->type);
-    memcpy(out, in, q->end);
-    size_t room = answer_room(q, c->settings.udp_max, transport != TRANSPORT_UDP);
-    if (core_refuse(c, q, rcode, out, room, o))
+    counts_request(&c->counts, transport, family, w->q.type);
+    memcpy(out, in, w->q.end);
+    w->room = answer_room(&w->q, c->policy.settings.udp_max, transport != TRANSPORT_UDP);
+    if (core_refuse(c, &w->q, rcode, out, w->room, o))
         return;
-    core_look_up(c, &q->name, &o->hits);
-    int judged = verdicts_judge(&c->verdicts, &o->hits, &v);
+    w->going = 1;
+    if (!c->policy.has_table || !w->q.name.labels)
+        return;
+    table_begin(&c->policy.table, &w->asks);
+    table_ask(&c->policy.table, &w->q.name, &w->asks);
+}
+
+/* What the table says. */
+static inline void core_decide(dns_core *c, core_work *w, uint8_t *out, core_outcome *o)
+{
+    const verdict *v = 0;
+    const dns_question *q = &w->q;
+    if (c->policy.has_table && q->name.labels)
+        core_take_hits(c, &q->name, &w->asks, &o->hits);
+    int judged = verdicts_judge(&c->policy.verdicts, &o->hits, &v);
+    w->going = 0;
     if (judged == JUDGED_ASK) {
         o->kind = CORE_ASK_HITS;
         return;
     }
     if (judged == JUDGED_VERDICT && v->action != ACTION_NONE) {
-        core_block(c, q, v, out, room, o);
+        core_block(c, q, v, out, w->room, o);
         return;
     }
     if (judged == JUDGED_VERDICT)
         core_count(c, v);
-    if (core_url_host(c, q, &o->hits))
-        core_answered(o, answer_negative(out, room, q, RCODE_NOERROR, EDE_NONE, c->settings.ttl_s), RCODE_NOERROR, SOURCE_POLICY);
-    else
-        core_known(c, q, cache_key(c->key, q), now_ms, out, room, o);
+    if (core_url_host(c, q, &o->hits)) {
+        core_answered(o, answer_negative(out, w->room, q, RCODE_NOERROR, EDE_NONE, c->policy.settings.ttl_s), RCODE_NOERROR, SOURCE_POLICY);
+        return;
+    }
+    w->key = cache_key(c->key, q);
+    w->going = 1;
+    shared_prefetch(c->shared, w->key);
+}
+
+static inline void core_recall(dns_core *c, core_work *w, uint64_t now_ms, uint8_t *out, core_outcome *o)
+{
+    core_known(c, &w->q, w->key, now_ms, 0, out, w->room, o);
+}
+
+static inline void core_handle(
+    dns_core *c, const uint8_t *in, size_t n, unsigned transport, unsigned family, uint64_t now_ms, core_work *w, uint8_t *out, core_outcome *o)
+{
+    core_begin(c, in, n, transport, family, w, out, o);
+    if (w->going)
+        core_decide(c, w, out, o);
+    if (w->going)
+        core_recall(c, w, now_ms, out, o);
 }
 
 /* A client that may not ask: REFUSED, EDE 18, whatever it asked. */
@@ -256,8 +327,22 @@ static inline void core_prohibit(dns_core *c, const uint8_t *in, size_t n, unsig
         return;
     counts_request(&c->counts, transport, family, q->type);
     memcpy(out, in, q->end);
-    size_t room = answer_room(q, c->settings.udp_max, transport != TRANSPORT_UDP);
+    size_t room = answer_room(q, c->policy.settings.udp_max, transport != TRANSPORT_UDP);
     core_answered(o, answer_bare(out, room, q, RCODE_REFUSED, EDE_PROHIBITED, 0), RCODE_REFUSED, SOURCE_ERROR);
+}
+
+/* A client above its rate. `out` 0: nothing goes back; else TC=1 and nothing else, which takes a real client to TCP. */
+static inline void core_slip(dns_core *c, const uint8_t *in, size_t n, unsigned transport, unsigned family, dns_question *q, uint8_t *out, core_outcome *o)
+{
+    int rcode = question_walk(in, n, q);
+    o->kind = CORE_SILENCE;
+    if (rcode == QUESTION_SILENCE)
+        return;
+    counts_request(&c->counts, transport, family, q->type);
+    if (!out || rcode)
+        return;
+    memcpy(out, in, q->end);
+    core_answered(o, answer_bare(out, answer_room(q, c->policy.settings.udp_max, 0), q, RCODE_NOERROR, EDE_NONE, 1), RCODE_NOERROR, SOURCE_ERROR);
 }
 
 static inline void core_counted(const dns_core *c, const core_outcome *o, uint64_t ns)
@@ -271,14 +356,41 @@ static inline void core_counted(const dns_core *c, const core_outcome *o, uint64
 /* Keep an answer that passed the walk. `epoch`: of the table its targets were judged by. */
 static inline void core_keep(dns_core *c, fingerprint key, const dns_question *q, const core_body *b, uint32_t ttl_s, uint32_t epoch, int speaks, uint64_t now_ms)
 {
-    uint64_t before = c->cache.evictions;
     cache_entry head = {
         .hi = key.hi, .lo = key.lo, .stored_ms = now_ms, .ttl_s = ttl_s, .epoch = epoch, .speaks = speaks != 0, .rcode = (uint8_t)b->rcode, .ede = b->ede,
         .counts = { b->counts[0], b->counts[1], b->counts[2] }, .question_bytes = q->end, .body_bytes = (uint16_t)b->size, .additional_bytes = (uint16_t)b->additional,
     };
-    if (ttl_s && c->cache.units)
-        cache_store(&c->cache, &head, b->bytes, now_ms);
-    counts_limit(&c->counts, LIMIT_CACHE, c->cache.evictions - before);
+    if (!ttl_s)
+        return;
+    shared_part *p = shared_lock(c->shared, key);
+    uint64_t before = p->cache.evictions;
+    if (p->cache.units)
+        cache_store(&p->cache, &head, b->bytes, now_ms);
+    counts_limit(&c->counts, LIMIT_CACHE, p->cache.evictions - before);
+    shared_unlock(p);
+}
+
+/* No upstream could answer. */
+static inline void core_fail(dns_core *c, fingerprint key, uint64_t now_ms)
+{
+    shared_part *p = shared_lock(c->shared, key);
+    uint64_t before = p->failures.evictions;
+    failures_add(&p->failures, key, now_ms);
+    counts_limit(&c->counts, LIMIT_FAILURE_CACHE, p->failures.evictions - before);
+    shared_unlock(p);
+}
+
+static inline void core_recovered(dns_core *c, fingerprint key)
+{
+    shared_part *p = shared_lock(c->shared, key);
+    failures_forget(&p->failures, key);
+    shared_unlock(p);
+}
+
+/* An rcode that speaks of our query, not of the client's question, is SERVFAIL to the client. */
+static inline uint16_t core_client_rcode(uint16_t rcode)
+{
+    return rcode == RCODE_FORMERR || rcode == RCODE_NOTAUTH || rcode == RCODE_BADVERS || rcode == RCODE_BADCOOKIE ? RCODE_SERVFAIL : rcode;
 }
 
 #endif

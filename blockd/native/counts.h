@@ -1,5 +1,9 @@
 /* Count into a slab: an array of uint64 cells that control reads while they grow. counts/layout.py says which cell is what; the numbers
- * here are that file's, and a test compares them. Nobody but this worker writes the slab, so an increment is a relaxed load and store.
+ * here are that file's, and a test compares them.
+ *
+ * A process has one slab and several threads that count. Python's calls add to it at once, atomically. A native thread counts into cells of
+ * its own, notes which it touched, and adds those to the slab at the end of each batch (counts_flush): the slab's cache lines move between
+ * cores once a batch, not once a query.
  */
 #ifndef BLOCKD_COUNTS_H
 #define BLOCKD_COUNTS_H
@@ -16,17 +20,45 @@ enum { TRANSPORT_UDP, TRANSPORT_TCP, TRANSPORT_DOT, TRANSPORT_DOH, TRANSPORT_DOQ
 
 enum { SOURCE_POLICY, SOURCE_CACHE, SOURCE_UPSTREAM, SOURCE_ERROR };
 
-enum { LIMIT_CACHE = 0, LIMIT_PENDING = 1, LIMIT_ANSWER_RECORDS = 6, LIMIT_UDP_RECEIVE = 7, LIMIT_FAILURE_CACHE = 9, LIMIT_HITS = 10 };
+enum { LIMIT_CACHE = 0, LIMIT_PENDING = 1, LIMIT_ANSWER_RECORDS = 6, LIMIT_UDP_RECEIVE = 7, LIMIT_FAILURE_CACHE = 9, LIMIT_HITS = 10,
+       LIMIT_UPSTREAM_SOCKETS = 5, LIMIT_RATE = 12, LIMIT_RING = 13, LIMIT_FORWARD_WAITERS = 14 };
+
+enum { COUNTS_TOUCHED_MAX = 1024 }; /* different cells in a batch; more are added to the slab at once */
+
+/* What one thread has counted since its last flush. */
+typedef struct {
+    uint64_t *cells; /* as many as the slab has */
+    uint32_t touched[COUNTS_TOUCHED_MAX];
+    uint32_t n;
+} counts_own;
 
 typedef struct {
-    uint64_t *cells; /* `size` of them */
+    uint64_t *cells; /* the slab's, `size` of them */
     uint32_t requests, responses, durations, limits, policy, size;
+    counts_own *own; /* 0: add to the slab at once */
 } counts;
 
 static inline void counts_add(const counts *c, uint32_t cell, uint64_t n)
 {
-    if (cell < c->size)
-        __atomic_store_n(&c->cells[cell], __atomic_load_n(&c->cells[cell], __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+    if (cell >= c->size || !n)
+        return;
+    if (c->own && (c->own->cells[cell] || c->own->n < COUNTS_TOUCHED_MAX)) {
+        if (!c->own->cells[cell])
+            c->own->touched[c->own->n++] = cell;
+        c->own->cells[cell] += n;
+        return;
+    }
+    __atomic_fetch_add(&c->cells[cell], n, __ATOMIC_RELAXED);
+}
+
+static inline void counts_flush(const counts *c)
+{
+    for (uint32_t i = 0; i < c->own->n; i++) {
+        uint32_t cell = c->own->touched[i];
+        __atomic_fetch_add(&c->cells[cell], c->own->cells[cell], __ATOMIC_RELAXED);
+        c->own->cells[cell] = 0;
+    }
+    c->own->n = 0;
 }
 
 static inline unsigned counts_type(uint16_t type)

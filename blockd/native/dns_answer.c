@@ -39,14 +39,20 @@ static PyObject *answer_bytes(const core_object *self, const core_outcome *o)
 }
 
 /* The outcome of one message as an object, counted. */
-static PyObject *outcome(core_object *self, const core_outcome *o, const dns_question *q, const uint8_t *message, int transport, uint64_t since_ns)
+static PyObject *outcome(core_object *self, const core_outcome *o, const uint8_t *message, int transport, uint64_t since_ns)
 {
-    core_counted(&self->core, o, python_clock_ns() - since_ns);
+    core_counted(&self->core, o, worker_clock_ns() - since_ns);
     if (o->kind == CORE_SILENCE)
         Py_RETURN_NONE;
     if (o->kind == CORE_ANSWER)
         return answer_bytes(self, o);
-    return ask_new(python_state((PyObject *)self), &self->core, q, message, (unsigned)transport, o, since_ns);
+    asked a;
+    const dns_question *q = &self->work.q;
+    fingerprint key = o->kind == CORE_ASK_MISS ? self->work.key : cache_key(self->core.key, q);
+    memset(&a.client, 0, sizeof a.client);
+    asked_fill(&a, q, message, &o->hits, key, self->core.policy.epoch, since_ns);
+    a.why = o->kind == CORE_ASK_HITS ? ASKED_HITS : ASKED_MISS;
+    return ask_new(python_state((PyObject *)self), &a, (unsigned)transport);
 }
 
 static PyObject *message(PyObject *object, PyObject *args, const char *format, int may_ask)
@@ -54,18 +60,17 @@ static PyObject *message(PyObject *object, PyObject *args, const char *format, i
     core_object *self = (core_object *)object;
     Py_buffer packet;
     PyObject *now, *result = 0;
-    uint64_t now_ms, since_ns = python_clock_ns();
+    uint64_t now_ms, since_ns = worker_clock_ns();
     int transport, family;
-    dns_question q;
     core_outcome o;
     if (!PyArg_ParseTuple(args, format, &packet, &transport, &family, &now))
         return 0;
     if (python_door(transport, family) && python_milliseconds(now, &now_ms)) {
         if (may_ask)
-            core_handle(&self->core, packet.buf, (size_t)packet.len, (unsigned)transport, (unsigned)family, now_ms, &q, self->answer, &o);
+            core_handle(&self->core, packet.buf, (size_t)packet.len, (unsigned)transport, (unsigned)family, now_ms, &self->work, self->answer, &o);
         else
-            core_prohibit(&self->core, packet.buf, (size_t)packet.len, (unsigned)transport, (unsigned)family, &q, self->answer, &o);
-        result = outcome(self, &o, &q, packet.buf, transport, since_ns);
+            core_prohibit(&self->core, packet.buf, (size_t)packet.len, (unsigned)transport, (unsigned)family, &self->work.q, self->answer, &o);
+        result = outcome(self, &o, packet.buf, transport, since_ns);
     }
     PyBuffer_Release(&packet);
     return result;
@@ -78,13 +83,13 @@ PyObject *core_py_prohibit(PyObject *object, PyObject *args) { return message(ob
 /* The room of an Ask's answer, its question laid down. */
 static size_t begin(core_object *self, const ask_object *ask)
 {
-    memcpy(self->answer, ask->question, ask->q.end);
-    return answer_room(&ask->q, self->core.settings.udp_max, ask->transport != TRANSPORT_UDP);
+    memcpy(self->answer, ask->a.question, ask->a.q.end);
+    return answer_room(&ask->a.q, self->core.policy.settings.udp_max, ask->transport != TRANSPORT_UDP);
 }
 
 static PyObject *end(core_object *self, const ask_object *ask, const core_outcome *o)
 {
-    core_counted(&self->core, o, python_clock_ns() - ask->since_ns);
+    core_counted(&self->core, o, worker_clock_ns() - ask->a.since_ns);
     if (o->kind != CORE_ANSWER)
         Py_RETURN_NONE;
     return answer_bytes(self, o);
@@ -95,24 +100,28 @@ static const verdict *verdict_number(const core_object *self, PyObject *number)
     unsigned long n = PyLong_AsUnsignedLong(number);
     if (PyErr_Occurred())
         return 0;
-    if (n < self->core.verdicts.n)
-        return &self->core.verdicts.verdicts[n];
+    if (n < self->core.policy.verdicts.n)
+        return &self->core.policy.verdicts.verdicts[n];
     PyErr_SetString(PyExc_ValueError, "no such verdict");
     return 0;
 }
 
-PyObject *core_py_known(PyObject *object, PyObject *args)
+static PyObject *known(PyObject *object, PyObject *args, const char *format, int stale_now)
 {
     core_object *self = (core_object *)object;
     PyObject *argument, *now;
     uint64_t now_ms;
     ask_object *ask;
     core_outcome o;
-    if (!PyArg_ParseTuple(args, "OO:known", &argument, &now) || !python_ask(argument, python_state(object), &ask) || !python_milliseconds(now, &now_ms))
+    if (!PyArg_ParseTuple(args, format, &argument, &now) || !python_ask(argument, python_state(object), &ask) || !python_milliseconds(now, &now_ms))
         return 0;
-    core_known(&self->core, &ask->q, ask->key, now_ms, self->answer, begin(self, ask), &o);
+    core_known(&self->core, &ask->a.q, ask->a.key, now_ms, stale_now, self->answer, begin(self, ask), &o);
     return end(self, ask, &o);
 }
+
+PyObject *core_py_known(PyObject *object, PyObject *args) { return known(object, args, "OO:known", 0); }
+
+PyObject *core_py_stale(PyObject *object, PyObject *args) { return known(object, args, "OO:stale", 1); }
 
 PyObject *core_py_blocked(PyObject *object, PyObject *args)
 {
@@ -128,7 +137,7 @@ PyObject *core_py_blocked(PyObject *object, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "this verdict blocks nothing");
     if (!v || v->action == ACTION_NONE)
         return 0;
-    core_block(&self->core, &ask->q, v, self->answer, begin(self, ask), &o);
+    core_block(&self->core, &ask->a.q, v, self->answer, begin(self, ask), &o);
     return end(self, ask, &o);
 }
 
@@ -155,15 +164,9 @@ PyObject *core_py_failure(PyObject *object, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "no such rcode or EDE");
         return 0;
     }
-    unsigned written = answer_rcode(&ask->q, (unsigned)rcode);
-    core_answered(&o, answer_bare(self->answer, begin(self, ask), &ask->q, written, ede, 0), written, SOURCE_ERROR);
+    unsigned written = answer_rcode(&ask->a.q, (unsigned)rcode);
+    core_answered(&o, answer_bare(self->answer, begin(self, ask), &ask->a.q, written, ede, 0), written, SOURCE_ERROR);
     return end(self, ask, &o);
-}
-
-/* An rcode that speaks of our query, not of the client's question, is SERVFAIL to the client. */
-static uint16_t finish_rcode(uint16_t rcode)
-{
-    return rcode == RCODE_FORMERR || rcode == RCODE_NOTAUTH || rcode == RCODE_BADVERS || rcode == RCODE_BADCOOKIE ? RCODE_SERVFAIL : rcode;
 }
 
 PyObject *core_py_finish(PyObject *object, PyObject *args)
@@ -181,22 +184,22 @@ PyObject *core_py_finish(PyObject *object, PyObject *args)
         PyErr_SetString(PyExc_TypeError, "not a Reply");
         return 0;
     }
-    if (reply->key.hi != ask->key.hi || reply->key.lo != ask->key.lo) {
+    if (reply->key.hi != ask->a.key.hi || reply->key.lo != ask->a.key.lo) {
         PyErr_SetString(PyExc_ValueError, "the reply is to another question");
         return 0;
     }
-    uint32_t size = reply->r.size - ask->q.end, additional = reply->r.size - reply->r.additional_at;
-    core_body b = { reply->body, size, additional, { reply->r.counts[0], reply->r.counts[1], reply->r.counts[2] }, finish_rcode(reply->r.rcode), reply->r.ede };
+    uint32_t size = reply->r.size - ask->a.q.end, additional = reply->r.size - reply->r.additional_at;
+    core_body b = { reply->body, size, additional, { reply->r.counts[0], reply->r.counts[1], reply->r.counts[2] }, core_client_rcode(reply->r.rcode), reply->r.ede };
     if (!reply->r.failed)
-        failures_forget(&self->core.failures, ask->key);
+        core_recovered(&self->core, ask->a.key);
     if (!reply->kept)
-        core_keep(&self->core, ask->key, &ask->q, &b, reply->r.ttl_s, reply->epoch, reply->speaks, now_ms);
+        core_keep(&self->core, ask->a.key, &ask->a.q, &b, reply->r.ttl_s, reply->epoch, reply->speaks, now_ms);
     reply->kept = 1;
     size_t room = begin(self, ask);
     if (reply->r.truncated)
-        core_answered(&o, answer_bare(self->answer, room, &ask->q, b.rcode, b.ede, 1), answer_rcode(&ask->q, b.rcode), SOURCE_UPSTREAM);
+        core_answered(&o, answer_bare(self->answer, room, &ask->a.q, b.rcode, b.ede, 1), answer_rcode(&ask->a.q, b.rcode), SOURCE_UPSTREAM);
     else
-        core_write(self->answer, room, &ask->q, &b, 0, SOURCE_UPSTREAM, &o);
+        core_write(self->answer, room, &ask->a.q, &b, 0, SOURCE_UPSTREAM, &o);
     return end(self, ask, &o);
 }
 
@@ -204,11 +207,21 @@ PyObject *core_py_remember_failure(PyObject *object, PyObject *args)
 {
     core_object *self = (core_object *)object;
     PyObject *argument, *now;
-    uint64_t now_ms, before = self->core.failures.evictions;
+    uint64_t now_ms;
     ask_object *ask;
     if (!PyArg_ParseTuple(args, "OO:remember_failure", &argument, &now) || !python_ask(argument, python_state(object), &ask) || !python_milliseconds(now, &now_ms))
         return 0;
-    failures_add(&self->core.failures, ask->key, now_ms);
-    counts_limit(&self->core.counts, LIMIT_FAILURE_CACHE, self->core.failures.evictions - before);
+    core_fail(&self->core, ask->a.key, now_ms);
+    Py_RETURN_NONE;
+}
+
+PyObject *core_py_reached(PyObject *object, PyObject *number)
+{
+    unsigned long limit = PyLong_AsUnsignedLong(number);
+    if (!PyErr_Occurred() && limit >= COUNTS_LIMITS)
+        PyErr_SetString(PyExc_ValueError, "no such limit");
+    if (PyErr_Occurred())
+        return 0;
+    counts_limit(&((core_object *)object)->core.counts, (unsigned)limit, 1);
     Py_RETURN_NONE;
 }

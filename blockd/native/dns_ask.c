@@ -13,20 +13,16 @@ PyObject *ask_hits(const verdict_hits *h)
     return hits;
 }
 
-PyObject *ask_new(module_state *state, const dns_core *core, const dns_question *q, const uint8_t *question, unsigned transport, const core_outcome *o, uint64_t since_ns)
+PyObject *ask_new(module_state *state, const asked *a, unsigned transport)
 {
-    PyObject *hits = ask_hits(&o->hits);
+    PyObject *hits = ask_hits(&a->hits);
     ask_object *self = hits ? (ask_object *)PyType_GenericAlloc((PyTypeObject *)state->ask, 0) : 0;
     if (!self) {
         Py_XDECREF(hits);
         return 0;
     }
-    self->q = *q;
-    memcpy(self->question, question, q->end);
+    self->a = *a;
     self->transport = (uint8_t)transport;
-    self->why = o->kind;
-    self->key = cache_key(core->key, q);
-    self->since_ns = since_ns;
     self->hits = hits;
     return (PyObject *)self;
 }
@@ -48,38 +44,35 @@ static PyObject *ask_upstream(PyObject *object, PyObject *number)
         return 0;
     }
     uint8_t query[QUESTION_BYTES_MAX + 16];
-    dns_question ours = { .opt = 1, .dnssec_ok = self->q.dnssec_ok, .end = self->q.end };
-    memcpy(query, self->question, self->q.end);
-    writer w = answer_begin(query, sizeof query, &ours);
-    store_u16(query, (uint16_t)id);
-    store_u16(query + 2, FLAG_RD | (self->q.flags & FLAG_CD));
-    store_u16(query + 4, 1);
-    answer_count(query, 0, 0, answer_opt(&w, &ours, 0, EDE_NONE));
-    return PyBytes_FromStringAndSize((const char *)query, (Py_ssize_t)writer_at(&w));
+    return PyBytes_FromStringAndSize((const char *)query, (Py_ssize_t)asked_upstream(&self->a.q, self->a.question, (uint16_t)id, query));
 }
 
-enum { ASK_WHY, ASK_TRANSPORT, ASK_WIRE, ASK_QTYPE, ASK_QCLASS, ASK_KEY, ASK_HITS };
+enum { ASK_WHY, ASK_TRANSPORT, ASK_WIRE, ASK_QTYPE, ASK_QCLASS, ASK_KEY, ASK_HITS, ASK_EPOCH, ASK_TRIED };
 
 static PyObject *ask_get(PyObject *object, void *which)
 {
     const ask_object *self = (ask_object *)object;
     uint8_t key[16];
     switch ((intptr_t)which) {
-    case ASK_WHY: return PyUnicode_InternFromString(self->why == CORE_ASK_HITS ? "hits" : "miss");
+    case ASK_WHY: return PyUnicode_InternFromString(ASKED_WORDS[self->a.why]);
+    case ASK_EPOCH: return PyLong_FromUnsignedLong(self->a.epoch);
+    case ASK_TRIED: return PyLong_FromLong(self->a.upstream);
     case ASK_TRANSPORT: return PyLong_FromLong(self->transport);
-    case ASK_WIRE: return PyBytes_FromStringAndSize((const char *)self->q.name.wire, self->q.name.length);
-    case ASK_QTYPE: return PyLong_FromLong(self->q.type);
-    case ASK_QCLASS: return PyLong_FromLong(self->q.qclass);
+    case ASK_WIRE: return PyBytes_FromStringAndSize((const char *)self->a.q.name.wire, self->a.q.name.length);
+    case ASK_QTYPE: return PyLong_FromLong(self->a.q.type);
+    case ASK_QCLASS: return PyLong_FromLong(self->a.q.qclass);
     case ASK_HITS: return Py_NewRef(self->hits);
     default:
-        memcpy(key, &self->key.hi, 8);
-        memcpy(key + 8, &self->key.lo, 8);
+        memcpy(key, &self->a.key.hi, 8);
+        memcpy(key + 8, &self->a.key.lo, 8);
         return PyBytes_FromStringAndSize((const char *)key, 16);
     }
 }
 
 static PyGetSetDef ask_values[] = {
-    { "why", ask_get, 0, "miss: forward it; hits: several entries speak about the name", (void *)ASK_WHY },
+    { "why", ask_get, 0, "miss, hits, or what became of the native forwarder's attempt", (void *)ASK_WHY },
+    { "epoch", ask_get, 0, "Of the table that judged the name", (void *)ASK_EPOCH },
+    { "tried", ask_get, 0, "The upstream that was tried; -1: none", (void *)ASK_TRIED },
     { "transport", ask_get, 0, "terms.Transport", (void *)ASK_TRANSPORT },
     { "wire", ask_get, 0, "The folded name", (void *)ASK_WIRE },
     { "qtype", ask_get, 0, "QTYPE", (void *)ASK_QTYPE },

@@ -26,25 +26,19 @@ static int take_layout(core_object *self, PyObject *layout)
         PyErr_SetString(PyExc_ValueError, "the slab and the layout do not fit this core");
         return 0;
     }
-    self->core.counts = (counts){ self->slab.buf, (uint32_t)n[REQUESTS], (uint32_t)n[RESPONSES], (uint32_t)n[DURATIONS], (uint32_t)n[LIMITS], (uint32_t)n[POLICY], (uint32_t)n[CELLS] };
+    self->core.counts = (counts){ self->slab.buf, (uint32_t)n[REQUESTS], (uint32_t)n[RESPONSES], (uint32_t)n[DURATIONS], (uint32_t)n[LIMITS], (uint32_t)n[POLICY], (uint32_t)n[CELLS], 0 };
     return 1;
 }
 
-/* Zeroed by the kernel page by page as it is used, so a large cache costs nothing until it fills. */
 static int take_memory(core_object *self, unsigned long long cache_bytes)
 {
     dns_core *c = &self->core;
-    uint32_t buckets;
     uint8_t key[16];
-    cache_plan(cache_bytes, &buckets, &c->cache.units);
-    c->cache.bucket_mask = buckets ? buckets - 1 : 0;
-    c->cache.buckets = buckets ? calloc(buckets, sizeof(cache_bucket)) : 0;
-    c->cache.ring = buckets ? calloc(c->cache.units, CACHE_UNIT_BYTES) : 0;
-    c->failures.entries = calloc(FAILURES_MAX, sizeof(failure));
+    c->shared = &self->shared;
     c->map = calloc(1, sizeof(reply_map));
     c->scratch = calloc(1, ANSWER_MAX);
     self->answer = calloc(1, ANSWER_MAX);
-    if ((buckets && (!c->cache.buckets || !c->cache.ring)) || !c->failures.entries || !c->map || !c->scratch || !self->answer) {
+    if (!c->map || !c->scratch || !self->answer || !shared_make(&self->shared, cache_bytes)) {
         PyErr_NoMemory();
         return 0;
     }
@@ -53,8 +47,8 @@ static int take_memory(core_object *self, unsigned long long cache_bytes)
         return 0;
     }
     c->key = sip_key_from(key);
-    c->settings = (answer_settings){ .ttl_s = 30, .udp_max = UDP_SIZE_OURS };
-    c->epoch = 1;
+    c->policy.settings = (answer_settings){ .ttl_s = 30, .udp_max = UDP_SIZE_OURS };
+    c->policy.epoch = 1;
     return 1;
 }
 
@@ -89,9 +83,7 @@ static void core_dealloc(PyObject *object)
     if (self->slab.obj)
         PyBuffer_Release(&self->slab);
     core_release_policy(self);
-    free(self->core.cache.buckets);
-    free(self->core.cache.ring);
-    free(self->core.failures.entries);
+    shared_free(&self->shared);
     free(self->core.map);
     free(self->core.scratch);
     free(self->answer);
@@ -100,24 +92,40 @@ static void core_dealloc(PyObject *object)
 
 static PyObject *core_flush(PyObject *object, PyObject *none)
 {
-    core_object *self = (core_object *)object;
     (void)none;
-    cache_clear(&self->core.cache);
-    failures_clear(&self->core.failures);
+    shared_clear(&((core_object *)object)->shared);
     Py_RETURN_NONE;
 }
 
 static PyObject *core_stats(PyObject *object, PyObject *none)
 {
-    const dns_core *c = &((core_object *)object)->core;
+    core_object *self = (core_object *)object;
+    shared_figures f = shared_measure(&self->shared);
+    unsigned long long hits = self->core.hits, misses = self->core.misses;
     (void)none;
+    for (const worker_object *worker = self->workers; worker; worker = worker->next) {
+        worker_lock(worker->w);
+        hits += worker->w->core.hits;
+        misses += worker->w->core.misses;
+        worker_unlock(worker->w);
+    }
     return Py_BuildValue(
-        "{sKsKsKsKsKsKsKsKsK}", "cache_entries", (unsigned long long)c->cache.entries, "cache_bytes",
-        (unsigned long long)c->cache.filled * CACHE_UNIT_BYTES, "cache_bytes_max", (unsigned long long)c->cache.units * CACHE_UNIT_BYTES, "cache_evictions",
-        (unsigned long long)c->cache.evictions, "cache_hits", (unsigned long long)c->hits, "cache_misses", (unsigned long long)c->misses, "failures",
-        (unsigned long long)failures_held(&c->failures), "verdicts", (unsigned long long)c->verdicts.n, "combinations",
-        (unsigned long long)c->verdicts.n_combinations);
+        "{sKsKsKsKsKsKsKsKsK}", "cache_entries", (unsigned long long)f.entries, "cache_bytes", (unsigned long long)f.bytes, "cache_bytes_max",
+        (unsigned long long)f.bytes_max, "cache_evictions", (unsigned long long)f.evictions, "cache_hits", hits, "cache_misses", misses, "failures",
+        (unsigned long long)f.failures, "verdicts", (unsigned long long)self->core.policy.verdicts.n, "combinations",
+        (unsigned long long)self->core.policy.verdicts.n_combinations);
 }
+
+static PyObject *core_epoch(PyObject *object, void *none)
+{
+    (void)none;
+    return PyLong_FromUnsignedLong(((core_object *)object)->core.policy.epoch);
+}
+
+static PyGetSetDef core_values[] = {
+    { "epoch", core_epoch, 0, "One up at each swap", 0 },
+    { 0, 0, 0, 0, 0 },
+};
 
 static PyMethodDef core_methods[] = {
     { "configure", (PyCFunction)(void (*)(void))core_configure, METH_VARARGS | METH_KEYWORDS, "Stop-page addresses, TTL, UDP size, readiness." },
@@ -126,6 +134,8 @@ static PyMethodDef core_methods[] = {
     { "handle", core_py_handle, METH_VARARGS, "One message from a client: bytes, Ask or None." },
     { "prohibit", core_py_prohibit, METH_VARARGS, "The answer for a client that may not ask." },
     { "known", core_py_known, METH_VARARGS, "What the caches have for an Ask, or None." },
+    { "stale", core_py_stale, METH_VARARGS, "An answer whose time is up, for want of a newer one; or None." },
+    { "reached", core_py_reached, METH_O, "Count a limit that was reached." },
     { "blocked", core_py_blocked, METH_VARARGS, "A verdict's answer, counted; None for drop." },
     { "note", core_py_note, METH_O, "Count a verdict's cells." },
     { "failure", core_py_failure, METH_VARARGS, "An answer that is an rcode and an EDE." },
@@ -142,6 +152,7 @@ static PyType_Slot core_slots[] = {
     { Py_tp_new, core_new },
     { Py_tp_dealloc, core_dealloc },
     { Py_tp_methods, core_methods },
+    { Py_tp_getset, core_values },
     { 0, 0 },
 };
 

@@ -50,7 +50,7 @@ static PyObject *pending_py_open(PyObject *object, PyObject *args)
     int is_new;
     if (!PyArg_ParseTuple(args, "OO:open", &argument, &deadline) || !python_ask(argument, python_state(object), &ask) || !python_milliseconds(deadline, &deadline_ms))
         return 0;
-    int64_t handle = pending_open(&((pending_object *)object)->p, ask->key, deadline_ms, &is_new);
+    int64_t handle = pending_open(&((pending_object *)object)->p, ask->a.key, deadline_ms, &is_new);
     if (handle == PENDING_NONE)
         Py_RETURN_NONE;
     return Py_BuildValue("LO", (long long)handle, is_new ? Py_True : Py_False);

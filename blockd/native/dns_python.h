@@ -8,28 +8,36 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "acl.h"
-#include "core.h"
-#include "pending.h"
+#include "worker.h"
 
 typedef struct {
-    PyObject *client, *ask, *reply, *core, *acl, *udp_door, *pending; /* the types */
+    PyObject *client, *ask, *reply, *core, *acl, *udp_door, *udp_worker, *pending; /* the types */
 } module_state;
+
+typedef struct worker_object worker_object;
 
 typedef struct {
     PyObject_HEAD
-    dns_core core;
+    dns_core core; /* of Python's own calls */
+    shared_cache shared;
+    worker_object *workers; /* that answer from this core; they hold a reference to it */
     uint8_t *answer; /* ANSWER_MAX octets: where an answer is written before it becomes bytes */
+    core_work work;
     Py_buffer slab, table; /* .obj is 0 when there is none */
 } core_object;
 
+struct worker_object {
+    PyObject_HEAD
+    core_object *core;
+    worker_object *next;
+    PyObject *list; /* the Acl in use */
+    worker *w;
+};
+
 typedef struct {
     PyObject_HEAD
-    dns_question q;
-    uint8_t question[QUESTION_BYTES_MAX]; /* header and question as they came */
-    uint8_t transport, why;               /* why: CORE_ASK_MISS or CORE_ASK_HITS */
-    fingerprint key;
-    uint64_t since_ns;
+    asked a; /* its client is not used here */
+    uint8_t transport;
     PyObject *hits;
 } ask_object;
 
@@ -48,27 +56,16 @@ typedef struct {
     acl list;
 } acl_object;
 
-enum { CLIENT_CONTROL_BYTES = 64 };
-
 /* Where an answer goes. Nothing of it can be read from Python. */
 typedef struct {
     PyObject_HEAD
-    struct sockaddr_storage address;
-    socklen_t address_bytes;
-    uint8_t control[CLIENT_CONTROL_BYTES]; /* the address that was asked, as a control message */
-    size_t control_bytes;
+    udp_client where;
+    PyObject *door; /* the UdpDoor or UdpWorker that it came by */
 } client_object;
 
-extern PyType_Spec client_spec, ask_spec, reply_spec, core_spec, acl_spec, udp_door_spec, pending_spec;
+extern PyType_Spec client_spec, ask_spec, reply_spec, core_spec, acl_spec, udp_door_spec, udp_worker_spec, pending_spec;
 
 static inline module_state *python_state(PyObject *object) { return PyType_GetModuleState(Py_TYPE(object)); }
-
-static inline uint64_t python_clock_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* Free an object. No type here is tracked by the collector: none can be part of a cycle. */
 static inline void python_free(PyObject *object)
@@ -85,7 +82,11 @@ int python_milliseconds(PyObject *number, uint64_t *out);
 int python_door(int transport, int family);
 
 /* A new Ask, or 0 with an exception. `question` holds q->end octets. */
-PyObject *ask_new(module_state *state, const dns_core *core, const dns_question *q, const uint8_t *question, unsigned transport, const core_outcome *o, uint64_t since_ns);
+PyObject *ask_new(module_state *state, const asked *a, unsigned transport);
+/* (Ask, Client), appended to `list`. Returns 0 with an exception. */
+int python_append(module_state *state, PyObject *list, const asked *a, PyObject *door);
+/* Send (Client, bytes) pairs that came by `door`. Returns how many went, or 0 with an exception. */
+PyObject *python_send(module_state *state, PyObject *door, PyObject *answers, const worker_door *doors, udp_batch *b);
 PyObject *ask_hits(const verdict_hits *h);
 
 /* dns_swap.c */
@@ -94,10 +95,16 @@ PyObject *core_swap(PyObject *object, PyObject *args, PyObject *kwargs);
 PyObject *core_add_verdict(PyObject *object, PyObject *args, PyObject *kwargs);
 void core_release_policy(core_object *self);
 
+/* Between these two no worker works on a batch, and what is in force may change; then each has it. */
+void core_hold(core_object *self);
+void core_give(core_object *self);
+
 /* dns_answer.c */
 PyObject *core_py_handle(PyObject *object, PyObject *args);
 PyObject *core_py_prohibit(PyObject *object, PyObject *args);
 PyObject *core_py_known(PyObject *object, PyObject *args);
+PyObject *core_py_stale(PyObject *object, PyObject *args);
+PyObject *core_py_reached(PyObject *object, PyObject *number);
 PyObject *core_py_blocked(PyObject *object, PyObject *args);
 PyObject *core_py_note(PyObject *object, PyObject *number);
 PyObject *core_py_failure(PyObject *object, PyObject *args);

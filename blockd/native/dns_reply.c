@@ -12,7 +12,7 @@ static PyObject *target_hits(const dns_core *core, reply_object *self, const uin
     while (list && (more = core_next_target(core, &t, &h)) > 0) {
         if (!h.n)
             continue;
-        self->speaks |= verdicts_judge(&core->verdicts, &h, &v) != JUDGED_NOTHING;
+        self->speaks |= verdicts_judge(&core->policy.verdicts, &h, &v) != JUDGED_NOTHING;
         PyObject *hits = ask_hits(&h);
         if (!hits || PyList_Append(list, hits) != 0)
             Py_CLEAR(list);
@@ -30,15 +30,15 @@ static PyObject *reply_new(core_object *core, const ask_object *ask, const reply
     reply_object *self = (reply_object *)PyType_GenericAlloc((PyTypeObject *)python_state((PyObject *)core)->reply, 0);
     if (!self)
         return 0;
-    size_t body = r->size - ask->q.end;
+    size_t body = r->size - ask->a.q.end;
     self->r = *r;
-    self->key = ask->key;
-    self->epoch = core->core.epoch;
-    self->hits = target_hits(&core->core, self, core->answer, ask->q.end);
+    self->key = ask->a.key;
+    self->epoch = core->core.policy.epoch;
+    self->hits = target_hits(&core->core, self, core->answer, ask->a.q.end);
     if (self->hits && body) {
         self->body = PyMem_Malloc(body);
         if (self->body)
-            memcpy(self->body, core->answer + ask->q.end, body);
+            memcpy(self->body, core->answer + ask->a.q.end, body);
         else
             PyErr_NoMemory();
     }
@@ -60,10 +60,10 @@ PyObject *core_py_walk_reply(PyObject *object, PyObject *args)
         return 0;
     if (python_ask(ask_argument, python_state(object), &ask)) {
         reply r;
-        memcpy(self->answer, ask->question, ask->q.end);
+        memcpy(self->answer, ask->a.question, ask->a.q.end);
         int walked = packet.len > ANSWER_MAX || id < 0 || id > 0xffff
             ? REPLY_MISMATCH
-            : reply_copy(packet.buf, (size_t)packet.len, (uint16_t)id, &ask->q, self->core.map, self->answer, &r);
+            : reply_copy(packet.buf, (size_t)packet.len, (uint16_t)id, &ask->a.q, self->core.map, self->answer, &r);
         counts_limit(&self->core.counts, LIMIT_ANSWER_RECORDS, walked == REPLY_BUDGET);
         result = walked == REPLY_OK ? reply_new(self, ask, &r) : PyUnicode_InternFromString(walked == REPLY_MISMATCH ? "mismatch" : "malformed");
     }

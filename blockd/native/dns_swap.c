@@ -61,8 +61,10 @@ PyObject *core_configure(PyObject *object, PyObject *args, PyObject *kwargs)
     s.n6 = (uint8_t)n6;
     s.ttl_s = (uint32_t)ttl_s;
     s.udp_max = (uint16_t)udp_max;
-    self->core.settings = s;
-    self->core.not_ready = not_ready != 0;
+    core_hold(self);
+    self->core.policy.settings = s;
+    self->core.policy.not_ready = not_ready != 0;
+    core_give(self);
     Py_RETURN_NONE;
 }
 
@@ -77,9 +79,23 @@ static void free_verdicts(verdicts *v)
 
 void core_release_policy(core_object *self)
 {
-    free_verdicts(&self->core.verdicts);
-    free(self->core.url_hosts);
-    self->core.url_hosts = 0;
+    free_verdicts(&self->core.policy.verdicts);
+    free(self->core.policy.url_hosts);
+    self->core.policy.url_hosts = 0;
+}
+
+void core_hold(core_object *self)
+{
+    for (worker_object *worker = self->workers; worker; worker = worker->next)
+        worker_lock(worker->w);
+}
+
+void core_give(core_object *self)
+{
+    for (worker_object *worker = self->workers; worker; worker = worker->next) {
+        worker->w->core.policy = self->core.policy;
+        worker_unlock(worker->w);
+    }
 }
 
 /* Make room for one more item. Returns 0 with an exception. */
@@ -251,13 +267,15 @@ PyObject *core_swap(PyObject *object, PyObject *args, PyObject *kwargs)
         return 0;
     }
     Py_buffer old = self->table;
+    core_hold(self);
     core_release_policy(self);
     self->table = buffer;
-    self->core.table = view;
-    self->core.has_table = has_table != 0;
-    self->core.verdicts = v;
-    self->core.url_hosts = url_hosts;
-    self->core.epoch++;
+    self->core.policy.table = view;
+    self->core.policy.has_table = has_table != 0;
+    self->core.policy.verdicts = v;
+    self->core.policy.url_hosts = url_hosts;
+    self->core.policy.epoch++;
+    core_give(self);
     if (old.obj)
         PyBuffer_Release(&old); /* last: this may run other code */
     Py_RETURN_NONE;
@@ -294,10 +312,15 @@ PyObject *core_add_verdict(PyObject *object, PyObject *args, PyObject *kwargs)
     verdict_hits h = { .n = 0 };
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:add_verdict", names, &tuple, &sequence))
         return 0;
-    if ((sequence && !take_hits(sequence, &h)) || !take_verdict(&self->core, &self->core.verdicts, tuple))
+    if (sequence && !take_hits(sequence, &h))
         return 0;
-    uint32_t number = self->core.verdicts.n - 1;
-    if (h.n)
-        (void)verdicts_learn(&self->core.verdicts, &h, number);
+    core_hold(self);
+    int ok = take_verdict(&self->core, &self->core.policy.verdicts, tuple);
+    uint32_t number = self->core.policy.verdicts.n - 1;
+    if (ok && h.n)
+        (void)verdicts_learn(&self->core.policy.verdicts, &h, number);
+    core_give(self);
+    if (!ok)
+        return 0;
     return PyLong_FromUnsignedLong(number);
 }

@@ -7,7 +7,7 @@
 #include "siphash.h"
 
 enum {
-    FAILURES_MAX = 16384, /* entries of 32 octets */
+    FAILURES_MAX = 16384, /* entries of 32 octets, in all parts of the store together */
     FAILURES_WAYS = 4,
     FAILURE_FIRST_MS = 5000,
     FAILURE_LONGEST_MS = 300000, /* also how long after its end a failure counts as the one before */
@@ -19,11 +19,12 @@ typedef struct {
 } failure;
 
 typedef struct {
-    failure *entries; /* FAILURES_MAX of them */
+    failure *entries; /* `sets` times FAILURES_WAYS */
+    uint32_t sets;
     uint64_t evictions;
 } failures;
 
-static inline failure *failures_set(const failures *f, fingerprint key) { return f->entries + (key.lo % (FAILURES_MAX / FAILURES_WAYS)) * FAILURES_WAYS; }
+static inline failure *failures_set(const failures *f, fingerprint key) { return f->entries + (key.lo % f->sets) * FAILURES_WAYS; }
 
 static inline failure *failures_find(const failures *f, fingerprint key)
 {
@@ -75,11 +76,11 @@ static inline void failures_forget(failures *f, fingerprint key)
 static inline uint32_t failures_held(const failures *f)
 {
     uint32_t n = 0;
-    for (unsigned i = 0; i < FAILURES_MAX; i++)
+    for (unsigned i = 0; i < f->sets * FAILURES_WAYS; i++)
         n += f->entries[i].interval_ms != 0;
     return n;
 }
 
-static inline void failures_clear(failures *f) { memset(f->entries, 0, FAILURES_MAX * sizeof *f->entries); }
+static inline void failures_clear(failures *f) { memset(f->entries, 0, (size_t)f->sets * FAILURES_WAYS * sizeof *f->entries); }
 
 #endif

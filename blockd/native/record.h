@@ -94,6 +94,14 @@ static inline int record_target(const uint8_t *message, const dns_record *r, dns
     return n < 0 || (size_t)n != r->end - at ? -1 : name->labels != 0;
 }
 
+/* Give every TTL this value. The message is one that blockd wrote. */
+static inline void record_set_ttl(uint8_t *message, size_t size, size_t at, unsigned records, uint32_t ttl_s)
+{
+    dns_record r;
+    for (unsigned i = 0; i < records && record_next(message, size, &at, &r); i++)
+        store_u32(message + r.ttl_at, ttl_s);
+}
+
 /* Take `elapsed_s` off every TTL. The message is one that blockd wrote. */
 static inline void record_age(uint8_t *message, size_t size, size_t at, unsigned records, uint32_t elapsed_s)
 {

@@ -132,27 +132,58 @@ static inline unsigned table_probe_all(const table_view *t, const table_asked *a
     return n;
 }
 
-/* Every entry that speaks about the name, shallowest first. Depths at which the table holds nothing cost
+/* The suffixes of one name that the table could know. */
+typedef struct {
+    table_asked asked[TABLE_AHEAD];
+    unsigned n;
+    sip_state state; /* behind the last suffix that is in `asked` */
+    uint64_t length;
+    unsigned depth;  /* labels of it; less than the name has: there is more to ask */
+} table_asks;
+
+static inline void table_begin(const table_view *t, table_asks *a)
+{
+    a->state = sip_begin(t->key);
+    a->length = 0;
+    a->depth = a->n = 0;
+}
+
+/* Hash the next suffixes, at most TABLE_AHEAD that the table wants, and ask memory for their buckets. Between this and table_probe_all
+ * other names can be hashed, so that the whole batch waits for memory once. */
+static inline void table_ask(const table_view *t, const dns_name *name, table_asks *a)
+{
+    a->n = 0;
+    while (a->depth < name->labels) {
+        unsigned depth = a->depth + 1, full = depth == name->labels, wanted = table_wants(t->header, depth, full);
+        if (wanted && a->n == TABLE_AHEAD)
+            return;
+        a->length += name_absorb(&a->state, name->wire + name->at[name->labels - depth]);
+        a->depth = depth;
+        if (!wanted)
+            continue;
+        a->asked[a->n] = (table_asked){ sip_end(a->state, 0, a->length), (uint8_t)depth, (uint8_t)full };
+        table_prefetch(t, a->asked[a->n++].f);
+    }
+}
+
+/* Every entry that speaks about the name, shallowest first; `a` comes from table_ask. Depths at which the table holds nothing cost
  * no probe. Returns how many were written, at most TABLE_HITS_MAX: the deepest (most specific) win. */
+static inline unsigned table_answer(const table_view *t, const dns_name *name, table_asks *a, table_hit hits[TABLE_HITS_MAX])
+{
+    unsigned n = table_probe_all(t, a->asked, a->n, hits, 0);
+    while (a->depth < name->labels) {
+        table_ask(t, name, a);
+        n = table_probe_all(t, a->asked, a->n, hits, n);
+    }
+    return n;
+}
+
 static inline unsigned table_lookup(const table_view *t, const dns_name *name, table_hit hits[TABLE_HITS_MAX])
 {
-    table_asked asked[TABLE_AHEAD];
-    sip_state s = sip_begin(t->key);
-    uint64_t length = 0;
-    unsigned n = 0, n_asked = 0;
-    for (unsigned depth = 1; depth <= name->labels; depth++) {
-        length += name_absorb(&s, name->wire + name->at[name->labels - depth]);
-        unsigned full = depth == name->labels;
-        if (!table_wants(t->header, depth, full))
-            continue;
-        if (n_asked == TABLE_AHEAD) {
-            n = table_probe_all(t, asked, n_asked, hits, n);
-            n_asked = 0;
-        }
-        asked[n_asked] = (table_asked){ sip_end(s, 0, length), (uint8_t)depth, (uint8_t)full };
-        table_prefetch(t, asked[n_asked++].f);
-    }
-    return table_probe_all(t, asked, n_asked, hits, n);
+    table_asks a;
+    table_begin(t, &a);
+    table_ask(t, name, &a);
+    return table_answer(t, name, &a, hits);
 }
 
 static inline int table_fp_equal(fingerprint a, const uint8_t b[16])

@@ -11,36 +11,53 @@
 #include <sys/socket.h>
 
 #include "acl.h"
-#include "core.h"
+#include "question.h"
 
 enum {
     UDP_BATCH = 64,
     UDP_IN_BYTES = QUESTION_MESSAGE_MAX + 1, /* one more than the longest query: a longer one shows */
     UDP_OUT_BYTES = QUESTION_MESSAGE_MAX,    /* udp_max is never larger */
     UDP_CONTROL_BYTES = 128,
+    UDP_REPLY_CONTROL_BYTES = 40, /* CMSG_SPACE of an in6_pktinfo, the larger one */
+    UDP_SPREAD_BYTES = 192,       /* packets of a batch start on different lines of the first cache, not all on one */
 };
+
+typedef union {
+    struct sockaddr any;
+    struct sockaddr_in in4;
+    struct sockaddr_in6 in6;
+} udp_address;
+
+/* Where an answer goes. */
+typedef struct {
+    udp_address address;
+    uint8_t address_bytes, control_bytes;
+    uint16_t door;                             /* the socket, by its number in the worker */
+    uint8_t control[UDP_REPLY_CONTROL_BYTES] __attribute__((aligned(8))); /* the address that was asked, as a control message */
+} udp_client;
 
 typedef struct {
     struct mmsghdr in[UDP_BATCH], out[UDP_BATCH];
     struct iovec in_vec[UDP_BATCH], out_vec[UDP_BATCH];
-    struct sockaddr_storage address[UDP_BATCH];
+    udp_address address[UDP_BATCH];
     uint8_t control[UDP_BATCH][UDP_CONTROL_BYTES] __attribute__((aligned(16)));
-    uint8_t packet[UDP_BATCH][UDP_IN_BYTES + 15];
-    uint8_t answer[UDP_BATCH][UDP_OUT_BYTES];
+    uint8_t packet[UDP_BATCH][UDP_IN_BYTES - 1 + UDP_SPREAD_BYTES];
+    uint8_t answer[UDP_BATCH][UDP_OUT_BYTES + UDP_SPREAD_BYTES];
 } udp_batch;
 
 static inline int udp_option(int fd, int level, int name, int value) { return setsockopt(fd, level, name, &value, sizeof value); }
 
-/* Ask the kernel for what udp_receive needs. Returns 0 with errno set. */
-static inline int udp_prepare(int fd, int family)
+/* Ask the kernel for what udp_receive needs. A socket that is bound to one address answers from it by itself; one that is bound to all must
+ * be told which was asked (`wildcard`), at some 100 ns a datagram. Returns 0 with errno set. */
+static inline int udp_prepare(int fd, int family, int wildcard)
 {
     (void)udp_option(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
     if (family == 4) {
         (void)udp_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
-        return udp_option(fd, IPPROTO_IP, IP_PKTINFO, 1) == 0;
+        return udp_option(fd, IPPROTO_IP, IP_PKTINFO, wildcard) == 0;
     }
     (void)udp_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
-    return udp_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) == 0;
+    return udp_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, wildcard) == 0;
 }
 
 static inline void udp_init(udp_batch *b)
@@ -71,18 +88,16 @@ static inline int udp_receive(udp_batch *b, int fd)
 }
 
 /* The sender's address in the IPv6 form. Returns 4 or 6, or 0 for a sender that can't be answered. */
-static inline unsigned udp_sender(const struct sockaddr_storage *from, uint8_t address[16])
+static inline unsigned udp_sender(const udp_address *from, uint8_t address[16])
 {
-    if (from->ss_family == AF_INET) {
-        const struct sockaddr_in *a = (const struct sockaddr_in *)(const void *)from;
-        (void)acl_address((const uint8_t *)&a->sin_addr, 4, address);
-        return a->sin_port ? 4 : 0;
+    if (from->any.sa_family == AF_INET) {
+        (void)acl_address((const uint8_t *)&from->in4.sin_addr, 4, address);
+        return from->in4.sin_port ? 4 : 0;
     }
-    if (from->ss_family != AF_INET6)
+    if (from->any.sa_family != AF_INET6)
         return 0;
-    const struct sockaddr_in6 *a = (const struct sockaddr_in6 *)(const void *)from;
-    memcpy(address, &a->sin6_addr, 16);
-    return !a->sin6_port ? 0 : memcmp(address, ACL_MAPPED, 12) == 0 ? 4 : 6;
+    memcpy(address, &from->in6.sin6_addr, 16);
+    return !from->in6.sin6_port ? 0 : memcmp(address, ACL_MAPPED, 12) == 0 ? 4 : 6;
 }
 
 /* Turn what was received into what is to be sent: the local address that was asked, as source. The interface is named only for

@@ -64,6 +64,7 @@ static void place_free(place *p)
 }
 
 static dns_core core;
+static shared_cache shared;
 
 /* The verdict of a set follows from its rule, so that every action occurs; some are left to Python. */
 static void make_core(const char *path, uint32_t cache_bytes)
@@ -73,11 +74,11 @@ static void make_core(const char *path, uint32_t cache_bytes)
     size_t n = f ? fread(table, 1, sizeof table, f) : 0;
     if (f)
         fclose(f);
-    core.has_table = 1;
-    if (table_open(&core.table, table, n, key_bytes))
+    core.policy.has_table = 1;
+    if (table_open(&core.policy.table, table, n, key_bytes))
         die("table");
-    verdicts *v = &core.verdicts;
-    v->n_sets = (uint32_t)core.table.header->n_sets;
+    verdicts *v = &core.policy.verdicts;
+    v->n_sets = (uint32_t)core.policy.table.header->n_sets;
     v->n = v->room = 8;
     v->verdicts = get(8, sizeof *v->verdicts);
     v->cells = get(2, sizeof *v->cells);
@@ -89,39 +90,37 @@ static void make_core(const char *path, uint32_t cache_bytes)
         v->verdicts[i] = (verdict){ .hit_cell = i ? 390 : -1, .n_shadow = i == 7 ? 2 : 0, .ede = (int16_t)(i * 3) - 1, .action = (uint8_t)(i % 6) };
     for (uint32_t i = 0; i < v->n_sets * 2; i++) {
         static const uint32_t first[7] = { 1, 2, 0, 5, 7, 3, 4 };
-        uint32_t rule = core.table.set_members[core.table.set_offsets[i / 2]];
+        uint32_t rule = core.policy.table.set_members[core.policy.table.set_offsets[i / 2]];
         v->index[i] = rule < 7 ? first[rule] : rule % 9 == 8 ? VERDICT_ASK : rule % 8;
     }
-    core.counts = (counts){ get(65536, 8), 0, 190, 222, 290, 384, 65536 };
-    uint32_t buckets;
-    cache_plan(cache_bytes, &buckets, &core.cache.units);
-    core.cache.bucket_mask = buckets - 1;
-    core.cache.buckets = get(buckets, sizeof(cache_bucket));
-    core.cache.ring = get(core.cache.units, CACHE_UNIT_BYTES);
-    core.failures.entries = get(FAILURES_MAX, sizeof(failure));
+    core.counts = (counts){ get(65536, 8), 0, 190, 222, 290, 384, 65536, 0 };
+    if (!shared_make(&shared, cache_bytes))
+        die("no memory");
+    core.shared = &shared;
     core.map = get(1, sizeof(reply_map));
     core.scratch = get(1, ANSWER_MAX);
-    core.settings = (answer_settings){ .n4 = ANSWER_ADDRESSES_MAX, .n6 = ANSWER_ADDRESSES_MAX, .ttl_s = 30, .udp_max = UDP_SIZE_OURS };
+    core.policy.settings = (answer_settings){ .n4 = ANSWER_ADDRESSES_MAX, .n6 = ANSWER_ADDRESSES_MAX, .ttl_s = 30, .udp_max = UDP_SIZE_OURS };
     core.key = sip_key_from(key_bytes);
 }
 
 static void free_core(void)
 {
-    void *all[] = { core.verdicts.verdicts, core.verdicts.cells, core.verdicts.index, core.verdicts.combinations, core.counts.cells, core.cache.buckets,
-                    core.cache.ring, core.failures.entries, core.map, core.scratch };
+    void *all[] = { core.policy.verdicts.verdicts, core.policy.verdicts.cells, core.policy.verdicts.index, core.policy.verdicts.combinations, core.counts.cells, core.map, core.scratch };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
+    shared_free(&shared);
 }
 
 /* One query through one door; the answer is copied to `out`. Returns what it came to. */
 static core_outcome ask(const uint8_t *data, size_t size, int end, unsigned transport, uint64_t now_ms, dns_question *q, uint8_t *out)
 {
     place in = place_make(data, size, end);
+    core_work w;
     (void)question_walk(in.data, size, q);
-    place answer = place_make(0, answer_room(q, core.settings.udp_max, transport != TRANSPORT_UDP), 1);
+    place answer = place_make(0, answer_room(q, core.policy.settings.udp_max, transport != TRANSPORT_UDP), 1);
     core_outcome o;
     memset(&o, 0, sizeof o);
-    core_handle(&core, in.data, size, transport, end ? 4 : 6, now_ms, q, answer.data, &o);
+    core_handle(&core, in.data, size, transport, end ? 4 : 6, now_ms, &w, answer.data, &o);
     core_counted(&core, &o, now_ms);
     if (o.kind == CORE_ANSWER)
         memcpy(out, answer.data, o.size);
@@ -142,7 +141,7 @@ static void in_place(const uint8_t *data, size_t size)
         return;
     for (unsigned action = ACTION_STOP_PAGE; action < ACTION_DROP; action++) {
         memcpy(packet, data, size);
-        size_t n = answer_blocked(packet, UDP_SIZE_MIN, &q, &core.settings, action, EDE_BLOCKED, &rcode);
+        size_t n = answer_blocked(packet, UDP_SIZE_MIN, &q, &core.policy.settings, action, EDE_BLOCKED, &rcode);
         dns_record r;
         size_t at = q.end, records = load_u16(packet + 6) + load_u16(packet + 8) + load_u16(packet + 10);
         if (n > UDP_SIZE_MIN || memcmp(packet + HEADER_BYTES, data + HEADER_BYTES, q.end - HEADER_BYTES) != 0)
@@ -165,8 +164,8 @@ static void mode_query(const uint8_t *data, size_t size, uint64_t *count)
             die("the same query, another answer");
         *count += a.kind == CORE_ANSWER;
         if (a.kind == CORE_ASK_MISS)
-            (void)failures_add(&core.failures, cache_key(core.key, &q), 1);
-        failures_clear(&core.failures);
+            core_fail(&core, cache_key(core.key, &q), 1);
+        shared_clear(&shared);
     }
     in_place(data, size);
 }
@@ -194,14 +193,14 @@ static void use(const dns_question *q, const reply *r, const uint8_t *message, u
     verdict_hits h;
     int more;
     while ((more = core_next_target(&core, &t, &h)) > 0)
-        (void)verdicts_learn(&core.verdicts, &h, 7);
+        (void)verdicts_learn(&core.policy.verdicts, &h, 7);
     core_body b = { message + q->end, r->size - q->end, r->size - r->additional_at, { r->counts[0], r->counts[1], r->counts[2] }, r->rcode, r->ede };
-    core_keep(&core, cache_key(core.key, q), q, &b, r->ttl_s, core.epoch++, more == 0, now_ms);
+    core_keep(&core, cache_key(core.key, q), q, &b, r->ttl_s, core.policy.epoch++, more == 0, now_ms);
     for (unsigned room = UDP_SIZE_MIN; room <= ANSWER_MAX; room = room * 5 - 1) {
         place out = place_make(0, room, 1);
         core_outcome o;
         memcpy(out.data, asked, q->end);
-        core_known(&core, q, cache_key(core.key, q), now_ms + room, out.data, room, &o);
+        core_known(&core, q, cache_key(core.key, q), now_ms + room, room & 1, out.data, room, &o);
         memcpy(out.data, asked, q->end);
         core_write(out.data, room, q, &b, room, SOURCE_UPSTREAM, &o);
         if (o.size > room)

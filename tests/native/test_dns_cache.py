@@ -36,6 +36,9 @@ def test_ttls_age_and_the_least_one_ends_it(rig):
         assert ttls(rig.send(query)) == [300 - seen, 100 - seen, 200 - seen]
     rig.now_ms += 1
     assert rig.ask(query).why == "miss"
+    assert rig.core.stats()["cache_entries"] == 1  # for want of a newer one, for a day
+    rig.now_ms += 86_400_000
+    assert rig.ask(query).why == "miss"
     assert rig.core.stats()["cache_entries"] == 0
 
 
@@ -338,7 +341,7 @@ def failing_ends(rig: Rig, query: dns.message.Message) -> int:
 def test_a_good_answer_and_a_long_pause_forget_failures(rig):
     query = ask_for("www.example.com", use_edns=0)
     assert [failing(rig, query) for _ in range(2)] == [5000, 10_000]
-    rig.resolve(query, "www.example.com 1 A 192.0.2.1")
+    rig.resolve(query, "www.example.com 0 A 192.0.2.1")
     rig.now_ms += 1000
     assert [failing(rig, query) for _ in range(2)] == [5000, 10_000]
     rig.now_ms += 300_000

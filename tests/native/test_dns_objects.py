@@ -23,16 +23,18 @@ def rig() -> Rig:
 def test_what_python_sees_of_an_ask(rig):
     ask = rig.ask(ask_for("wWw.example.com", "MX"))
     assert [name for name in dir(ask) if not name.startswith("__")] == [
+        "epoch",
         "hits",
         "key",
         "qclass",
         "qtype",
         "transport",
+        "tried",
         "upstream",
         "why",
         "wire",
     ]
-    for name in ("why", "wire", "key", "hits", "qtype", "qclass", "transport", "more"):
+    for name in ("why", "wire", "key", "hits", "qtype", "qclass", "transport", "epoch", "tried", "more"):
         with pytest.raises(AttributeError):
             setattr(ask, name, 1)
     assert "example" not in repr(ask)
