@@ -79,6 +79,7 @@ class Gate:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.address = address
         self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self.socket.bind((bind or address, 0))
         self.socket.setblocking(False)
         self.port = self.socket.getsockname()[1]
