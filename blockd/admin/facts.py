@@ -5,7 +5,7 @@ Building one must be cheap (a scrape every few seconds) and must not wait for a 
 
 Nothing here speaks of a client, a name that was asked for, or an entry of a list: counts of entries and rejected rows are figures about
 the publisher's file. Counts of traffic are not here but in :class:`blockd.counts.tallies.Totals`, which holds released values only;
-:attr:`UpstreamFacts.requests` is the one exception, and goes through the same release before the metrics page shows it.
+:attr:`UpstreamFacts.requests` and :attr:`WorkerFacts.events` are the exceptions, and go through the same release before the metrics page shows them.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ ENFORCEABLE: Final = ("dns", "http_path", "tls_host", "unenforceable")
 
 UPSTREAM_RESULTS: Final = ("ok", "timeout", "refused", "mismatch", "malformed", "error")
 """The label `result` of ``blockd_upstream_requests_total``. A word that is not here is counted as ``error``."""
+
+WORKER_EVENTS: Final = ("forwarded", "coalesced", "hedged", "escalated")
+"""The label `event` of ``blockd_worker_events_total``: what native threads did with queries that they could not answer at once."""
 
 ListState = Literal["live", "held", "none"]
 
@@ -55,6 +58,16 @@ class UpstreamFacts:
     address: str  # "udp://192.0.2.53:53"
     up: bool
     requests: Mapping[str, int] = field(default_factory=dict)  # UPSTREAM_RESULTS -> queries since the resolver process started
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFacts:
+    """The native threads of the resolver that answer UDP, together."""
+
+    threads: int = 0  # that there shall be; 0: the resolver has not reported
+    running: int = 0
+    restarts: int = 0  # of threads that had ended, since the resolver process started
+    events: Mapping[str, int] = field(default_factory=dict)  # WORKER_EVENTS -> since then
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +116,7 @@ class Facts:
     lists: Sequence[ListFacts] = ()
     audit: AuditFacts = field(default_factory=AuditFacts)
     upstreams: Sequence[UpstreamFacts] = ()
+    workers: WorkerFacts = field(default_factory=WorkerFacts)
     roles: Sequence[RoleFacts] = ()
     listen: Mapping[str, Sequence[str]] = field(default_factory=dict)  # door -> real addresses, "127.0.0.1:5300"
     alarms: Sequence[Alarm] = ()

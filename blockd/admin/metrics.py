@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import choose_encoder, generate_latest
 
-from blockd.admin.facts import ENFORCEABLE, UPSTREAM_RESULTS
+from blockd.admin.facts import ENFORCEABLE, UPSTREAM_RESULTS, WORKER_EVENTS
 from blockd.counts import layout
 from blockd.counts.tallies import BUCKETS, FIXED
 from blockd.terms import Mode, Result, Source
@@ -63,6 +63,7 @@ class _Once:
         yield from _lists(self._facts)
         yield from _table_and_audit(self._facts)
         yield from _upstreams(self._facts, self._totals)
+        yield from _workers(self._facts, self._totals)
         yield _counter("stop_page_responses", "Answers of the stop page.", ("status", "language"), _closed(self._totals, "page"))
         yield _counter("limit_reached", "How often a limit was reached.", ("limit",), _closed(self._totals, "limit"))
 
@@ -175,3 +176,12 @@ def _upstreams(facts: Facts, totals: Totals) -> Iterator[Metric]:
     yield _gauge(
         "upstream_up", "1 while the upstream answers.", ("upstream",), (((one.address,), float(one.up)) for one in facts.upstreams)
     )
+
+
+def _workers(facts: Facts, totals: Totals) -> Iterator[Metric]:
+    events: dict[tuple[str, ...], float] = {(event,): totals.values.get(("worker", event), 0) for event in WORKER_EVENTS}
+    yield _counter("worker_events", "What UDP threads did with queries that they could not answer at once.", ("event",), events)
+    restarts = totals.values.get(("worker_restart",), 0)
+    yield _counter("worker_restarts", "UDP threads that had ended and were started again.", (), {(): restarts})
+    yield _gauge("workers", "UDP threads that there shall be.", (), [((), facts.workers.threads)])
+    yield _gauge("workers_running", "UDP threads that run.", (), [((), facts.workers.running)])

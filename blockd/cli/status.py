@@ -63,6 +63,10 @@ def report(status: Mapping[str, Any], now: float) -> Iterator[str]:
         yield f"ALARM {one_line(alarm['code'])}: {one_line(alarm['text'])}"
     for door, addresses in sorted(status["listen"].items()):
         yield f"  {door:<10}{one_line(', '.join(addresses))}"
+    if (workers := status.get("workers", {})).get("threads"):
+        again = f", {workers['restarts']} restarts" if workers["restarts"] else ""
+        state = "run" if workers["running"] == workers["threads"] else "RUN"
+        yield f"  {'threads':<10}{workers['running']} of {workers['threads']} {state}{again}"
     yield ""
     yield from lists(status["lists"], now)
     yield ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import blockd
-from blockd.admin.facts import Alarm, Facts, RoleFacts, UpstreamFacts
+from blockd.admin.facts import WORKER_EVENTS, Alarm, Facts, RoleFacts, UpstreamFacts, WorkerFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from blockd.config.schema import Config
     from blockd.control.bus import Peer
     from blockd.control.state import State
+    from blockd.counts.tallies import Key
 
 
 def facts(config: Config, state: State, peers: Sequence[Peer], own: RoleFacts, admin: Sequence[str], extra: Iterable[Alarm] = ()) -> Facts:
@@ -31,6 +32,7 @@ def facts(config: Config, state: State, peers: Sequence[Peer], own: RoleFacts, a
         lists=state.lists,
         audit=state.audit,
         upstreams=upstreams,
+        workers=_workers([peer.health["workers"] for peer in peers if peer.health.get("workers")]),
         roles=roles + _missing(config, roles),
         listen=listen,
         alarms=(*state.alarms, *extra, *_behind(peers, state)),
@@ -58,6 +60,23 @@ def _upstream(row: Mapping[str, object]) -> UpstreamFacts:
     requests = row.get("requests")
     counts = {str(word): int(count) for word, count in requests.items()} if isinstance(requests, dict) else {}
     return UpstreamFacts(str(row["address"]), bool(row["up"]), counts)
+
+
+def reported(shown: Facts) -> dict[Key, int]:
+    """What the resolver process has counted outside its slab since it started, by source (counts/tallies.py)."""
+    found: dict[Key, int] = {("upstream", one.address, result): count for one in shown.upstreams for result, count in one.requests.items()}
+    found |= {("worker", event): count for event, count in shown.workers.events.items()}
+    return found | ({("worker_restart",): shown.workers.restarts} if shown.workers.events else {})
+
+
+def _workers(reports: Sequence[Mapping[str, int]]) -> WorkerFacts:
+    """All threads of all processes that have some."""
+
+    def total(name: str) -> int:
+        return sum(int(report.get(name, 0)) for report in reports)
+
+    events = {event: total(event) for event in WORKER_EVENTS} if reports else {}
+    return WorkerFacts(total("threads"), total("running"), total("restarts"), events)
 
 
 def _behind(peers: Sequence[Peer], state: State) -> tuple[Alarm, ...]:

@@ -176,8 +176,7 @@ class Control:
 
     def _totals(self) -> Totals:
         state = self._updater.state()
-        upstreams = {u.address: u.requests for u in self.facts().upstreams}
-        return self._ledger.collect(_now(), cells=state.cells, lists=self._list_kinds(), upstreams=upstreams)
+        return self._ledger.collect(_now(), cells=state.cells, lists=self._list_kinds(), reported=facts_of.reported(self.facts()))
 
     async def _collect(self) -> None:
         while True:

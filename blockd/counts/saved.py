@@ -40,7 +40,7 @@ def dump(saved: Saved) -> bytes:
         "base": _rows(tallies.base),
         "unknown": sorted(tallies.unknown.items()),
         "slabs": {name: sorted(values.items()) for name, values in tallies.slabs.items()},
-        "upstreams": _rows(tallies.upstreams),
+        "upstreams": _rows(tallies.reported),  # the key's name is older than the rest of what is in it
         "folded": list(saved.folded),
         "released": _rows(state.released),
         "consumed": _rows(state.consumed),
@@ -61,7 +61,7 @@ def load(data: bytes) -> Saved:
             base=Counter(_read(body["base"])),
             unknown=Counter(_cells(body["unknown"])),
             slabs={str(name): _cells(rows) for name, rows in body["slabs"].items()},
-            upstreams=_read(body["upstreams"]),
+            reported=_read(body["upstreams"]),
         )
         kinds = (ListKind(ListName(str(n)), _count(e), secret=bool(s), category=Category(c)) for n, e, s, c in body["kinds"])
         opened = None if body["opened"] is None else Instant(float(body["opened"]))

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blockd.counts.cells import PolicyKey
+    from blockd.counts.tallies import Key
     from blockd.counts.windows import ListKind, Rules
     from blockd.terms import Instant, ListName
 
@@ -132,12 +133,12 @@ class Ledger:
         *,
         cells: Mapping[PolicyKey, int],
         lists: Iterable[ListKind],
-        upstreams: Mapping[str, Mapping[str, int]] | None = None,
+        reported: Mapping[Key, int] | None = None,
     ) -> Totals:
         """Read, fold, step, remember; what may be shown at `now`.
 
-        `cells`: of the newest generation that any worker has. `lists`: all that any worker may still answer from. `upstreams`:
-        queries by address and result since the resolver process started. Raises :class:`~blockd.errors.Unavailable` when the
+        `cells`: of the newest generation that any worker has. `lists`: all that any worker may still answer from. `reported`:
+        what the resolver process has counted of its upstreams and threads since it started, by source. Raises :class:`~blockd.errors.Unavailable` when the
         state cannot be written: then nothing new may be shown.
         """
         with self._lock:
@@ -145,8 +146,8 @@ class Ledger:
             dead = self._read_slabs()
             for name in dead:
                 self._tallies.fold(name, meaning)
-            if upstreams:
-                self._tallies.observe_upstreams(upstreams)
+            if reported:
+                self._tallies.observe_reported(reported)
             loaded = {kind.name: kind for kind in lists}
             for name, expected in list(self._expected.items()):
                 if name in loaded and loaded[name].sensitive == expected.sensitive:

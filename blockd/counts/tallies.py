@@ -13,6 +13,8 @@ source                                                is
 ``("page", status, language)``                        an answer of the stop page
 ``("hit" or "shadow", list, category, action, stage)``  a policy hit
 ``("upstream", address, result)``                     a query sent to an upstream
+``("worker", event)``                                 what native threads did with a query that they could not answer at once
+``("worker_restart",)``                               a native thread started again
 ====================================================  ==================================================
 
 Sums never go back while the state lasts: a slab that ends is folded into the base with the last values that were read from it.
@@ -92,13 +94,13 @@ def sparse(octets: bytes) -> dict[int, int]:
 class Tallies:
     """What was counted before (`base`, by source), what cells without a meaning yet hold (`unknown`), and the slabs' last values.
 
-    `upstreams` are the last figures of the resolver process, which start again from zero with it.
+    `reported` are the last figures that the resolver process told of its upstreams and threads, which start again from zero with it.
     """
 
     base: Counter[Key] = field(default_factory=Counter)
     unknown: Counter[int] = field(default_factory=Counter)
     slabs: dict[str, dict[int, int]] = field(default_factory=dict)
-    upstreams: dict[Key, int] = field(default_factory=dict)
+    reported: dict[Key, int] = field(default_factory=dict)
 
     def observe(self, name: str, octets: bytes) -> None:
         """The cells of a living slab. A cell that seems to have gone back (a damaged file) keeps its last value."""
@@ -109,14 +111,12 @@ class Tallies:
                 read[cell] = value
         self.slabs[name] = read
 
-    def observe_upstreams(self, requests: Mapping[str, Mapping[str, int]]) -> None:
-        """Queries sent, by upstream and result, since the resolver process started. A figure that went back began again."""
-        for address, results in requests.items():
-            for result, value in results.items():
-                key = ("upstream", address, result)
-                last = self.upstreams.get(key, 0)
-                self.base[key] += value - last if value >= last else value
-                self.upstreams[key] = value
+    def observe_reported(self, figures: Mapping[Key, int]) -> None:
+        """Counts since the resolver process started, by source. A figure that went back began again."""
+        for key, value in figures.items():
+            last = self.reported.get(key, 0)
+            self.base[key] += value - last if value >= last else value
+            self.reported[key] = value
 
     def fold(self, name: str, meaning: Mapping[int, Key]) -> None:
         """The slab's worker has ended: its last values become part of the base. Unknown names are none of ours."""

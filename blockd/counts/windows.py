@@ -43,7 +43,8 @@ MERGED: Final = "merged"
 """The labels list, category and action of the series that small sensitive lists share. No list has this name: theirs hold a slash."""
 
 WINDOWED_LIMITS: Final = frozenset({"hits", "stop_page_connections", "ring", "xdp_rate"})
-_LIVE_KINDS: Final = frozenset({"limit"})
+_LIVE_KINDS: Final = frozenset({"limit", "worker_restart"})
+_WINDOWED_LABELS: Final = frozenset((limit,) for limit in WINDOWED_LIMITS)
 _HIT_KINDS: Final = frozenset({"hit", "shadow"})
 
 # The middle of each bucket in nanoseconds; the last, open one counts with its lower bound.
@@ -135,7 +136,7 @@ def totals(state: State, rules: Rules) -> Totals:
 
 def _withheld(key: Key) -> bool:
     """Whether the source is under the window while a sensitive list is loaded."""
-    return key[0] not in _LIVE_KINDS or key[1] in WINDOWED_LIMITS
+    return key[0] not in _LIVE_KINDS or key[1:2] in _WINDOWED_LABELS
 
 
 @dataclass(slots=True)

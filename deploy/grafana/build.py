@@ -125,6 +125,27 @@ ROWS = [
                 [(f"sum by (limit) (increase(blockd_limit_reached_total{{{ME}}}[10m])) > 0", "{{limit}}")],
                 "Every queue and cache has a limit; the manual says what each one means.",
             ),
+            (
+                "Queries not answered at once",
+                "timeseries",
+                "reqps",
+                12,
+                8,
+                [(f"sum by (event) (rate(blockd_worker_events_total{{{ME}}}[5m]))", "{{event}}")],
+                "forwarded by a UDP thread, coalesced with one under way, hedged to a second upstream, escalated to Python.",
+            ),
+            (
+                "UDP threads that run",
+                "timeseries",
+                "none",
+                12,
+                8,
+                [
+                    (f"blockd_workers_running{{{ME}}}", "{{instance}}"),
+                    (f"increase(blockd_worker_restarts_total{{{ME}}}[1h]) > 0", "{{instance}} restarts, 1 h"),
+                ],
+                "One for each core; a restart should not happen.",
+            ),
         ],
     ),
     (

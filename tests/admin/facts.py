@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blockd.admin.facts import Alarm, AuditFacts, Facts, ListFacts, RoleFacts, TableFacts, UpstreamFacts
+from blockd.admin.facts import Alarm, AuditFacts, Facts, ListFacts, RoleFacts, TableFacts, UpstreamFacts, WorkerFacts
 from blockd.counts.tallies import FIXED, Totals
 from blockd.terms import Action, Basis, Category, Instant, ListName, Mode, Result
 
@@ -33,6 +33,7 @@ def full_facts() -> Facts:
             UpstreamFacts("udp://192.0.2.53:53", up=True, requests={"ok": 100, "timeout": 2}),
             UpstreamFacts("tcp://192.0.2.54:53", up=False),
         ),
+        workers=WorkerFacts(threads=2, running=2, restarts=1, events={"forwarded": 40, "coalesced": 4, "hedged": 1, "escalated": 3}),
         roles=(RoleFacts("resolver", 101, "ready"), RoleFacts("web", 102, "ready"), RoleFacts("control", 103, "ready")),
         listen={"udp": ["127.0.0.1:53"], "tcp": ["127.0.0.1:53"], "stop_page": ["127.0.0.1:80"], "admin": ["127.0.0.1:9553"]},
         alarms=(Alarm("list_held", "hotline/candidates: an update is held: blockd lists approve hotline/candidates --reason TEXT"),),
@@ -46,4 +47,6 @@ def full_totals() -> Totals:
     values[("hit", "merged", "merged", "merged", "dns")] = 30
     values[("shadow", "hotline/candidates", "csam", "nxdomain", "dns")] = 50
     values[("upstream", "udp://192.0.2.53:53", "ok")] = 100
+    values[("worker", "forwarded")] = 40
+    values[("worker_restart",)] = 1
     return Totals(values, windowed=True, next_release=NOW + 1800)

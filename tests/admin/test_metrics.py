@@ -37,6 +37,10 @@ CONTRACT = {  # contract.md, "Metrics": name without prefix -> labels
     "audit_checkpoint_timestamp_seconds": set(),
     "upstream_requests_total": {"upstream", "result"},
     "upstream_up": {"upstream"},
+    "worker_events_total": {"event"},
+    "worker_restarts_total": set(),
+    "workers": set(),
+    "workers_running": set(),
     "stop_page_responses_total": {"status", "language"},
     "limit_reached_total": {"limit"},
 }

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from blockd.admin.health import status as of_facts
 from blockd.cli.main import main
 from blockd.cli.status import report
@@ -92,3 +94,15 @@ def test_what_needs_a_person_is_in_capitals():
 def test_text_from_the_daemon_cannot_move_the_cursor():
     status = {**BARE, "alarms": [{"code": "x\x1b[2J", "text": "a\nb"}]}
     assert "\x1b" not in "\n".join(report(status, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("workers", "said"),
+    [
+        ({"threads": 4, "running": 4, "restarts": 0}, "  threads   4 of 4 run"),
+        ({"threads": 4, "running": 3, "restarts": 2}, "  threads   3 of 4 RUN, 2 restarts"),
+    ],
+)
+def test_threads_are_told(workers, said):
+    assert said in list(report({**BARE, "workers": workers}, 0.0))
+    assert not any("threads" in line for line in report({**BARE, "workers": {"threads": 0, "running": 0, "restarts": 0}}, 0.0))

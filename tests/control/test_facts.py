@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from blockd.admin.facts import Alarm, RoleFacts, TableFacts
+from blockd.admin.facts import Alarm, RoleFacts, TableFacts, WorkerFacts
 from blockd.admin.health import why_not_ready
 from blockd.config.schema import Config, Dns, Endpoint, StopPage
 from blockd.control.bus import Peer
-from blockd.control.facts import facts
+from blockd.control.facts import facts, reported
 from blockd.control.state import State
 
 CONFIG = Config(
@@ -55,3 +55,20 @@ def test_a_role_behind_is_an_alarm_and_not_a_reason_to_withdraw():
     shown = built(peer("resolver", 3, ready=True), peer("web", ready=True))
     assert [alarm.code for alarm in shown.alarms] == ["x", "role_behind"]
     assert why_not_ready(shown) == ()
+
+
+def test_threads_and_what_they_counted_come_from_every_process_that_has_some():
+    workers = {"threads": 4, "running": 3, "restarts": 2, "forwarded": 10, "coalesced": 1, "in_flight": 9}
+    shown = built(
+        peer("resolver", ready=True, workers=workers, upstreams=[{"address": "udp://x", "up": True, "requests": {"ok": 3}}]), peer("web")
+    )
+    assert shown.workers == WorkerFacts(4, 3, 2, {"forwarded": 10, "coalesced": 1, "hedged": 0, "escalated": 0})
+    assert reported(shown) == {
+        ("upstream", "udp://x", "ok"): 3,
+        ("worker", "forwarded"): 10,
+        ("worker", "coalesced"): 1,
+        ("worker", "hedged"): 0,
+        ("worker", "escalated"): 0,
+        ("worker_restart",): 2,
+    }
+    assert reported(built(peer("web", ready=True))) == {}, "nobody has told: nothing went back to 0"

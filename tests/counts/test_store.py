@@ -288,11 +288,22 @@ def test_no_room_for_a_slab_is_said_at_the_start(tmp_path, monkeypatch):
 
 def test_upstream_queries_go_through_the_same_release(box):
     address = "udp://192.0.2.53:53"
-    box.collect(SECRET, upstreams={address: {"ok": 0}})
-    shown = box.collect(SECRET, upstreams={address: {"ok": 15}})
+    key = ("upstream", address, "ok")
+    box.collect(SECRET, reported={key: 0})
+    shown = box.collect(SECRET, reported={key: 15})
     assert shown.of("upstream") == {(address, "ok"): 0}
-    shown = box.collect(SECRET, upstreams={address: {"ok": 15}}, after_s=3600)
+    shown = box.collect(SECRET, reported={key: 15}, after_s=3600)
     assert shown.of("upstream") == {(address, "ok"): 10}
+
+
+def test_what_threads_did_with_queries_is_released_like_them_and_restarts_are_live(box):
+    """Queries less forwarded ones, less cached ones, are hits."""
+    event, restart = ("worker", "forwarded"), ("worker_restart",)
+    box.collect(SECRET, reported={event: 0, restart: 0})
+    shown = box.collect(SECRET, reported={event: 15, restart: 1})
+    assert (shown.values[event], shown.values[restart]) == (0, 1)
+    shown = box.collect(SECRET, reported={event: 15, restart: 1}, after_s=3600)
+    assert (shown.values[event], shown.values[restart]) == (10, 1)
 
 
 def test_close_writes_the_last_counts(box):

@@ -73,7 +73,7 @@ def test_a_cell_without_a_meaning_is_kept_until_it_has_one():
 def test_upstream_figures_go_on_after_the_resolver_starts_again():
     tallies = Tallies()
     for value in (10, 12, 3, 4):  # 3: it has started again
-        tallies.observe_upstreams({"udp://192.0.2.53:53": {"ok": value}})
+        tallies.observe_reported({("upstream", "udp://192.0.2.53:53", "ok"): value})
     assert tallies.totals({})[("upstream", "udp://192.0.2.53:53", "ok")] == 16
 
 

@@ -5,7 +5,7 @@ that one client's burst does not hold the loop. A client's address is used to lo
 connections, in memory, while they last; it is kept nowhere else.
 
 Limits: CONNECTIONS_MAX for all doors together (a new client then takes the place of the longest idle one, RFC 7766 §6.2.3, and is
-refused when none is idle), CLIENT_CONNECTIONS_MAX for one address (for IPv6 one /64), and those of `stream.py`.
+refused when none is idle), CLIENT_CONNECTIONS_MAX for one client (an IPv4 address, an IPv6 /56: what one subscriber is given), and those of `stream.py`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ MESSAGES_A_TICK = 32
 CLOSED_A_SWEEP = 64  # connections whose time is up, before others have their turn
 WRITE_BUFFER_BYTES = 64 << 10  # unsent answers of one connection, beyond which it is not read
 BACKLOG = 1024  # connections that the kernel holds for us
-IPV6_CLIENT_OCTETS = 8  # one subscriber has a /64 at least
+IPV6_CLIENT_OCTETS = 7  # a subscriber is given a /56 (RFC 6177 §2): with fewer octets neighbours would share, with more one household could fill all
+IPV4_OCTETS = 4
 READ_BYTES = 8 << 10  # at once, so that a client that floods costs no more memory than this
 UNSENT_MAX_BYTES = 1 << 20  # of one connection; beyond, the client is dropped
 
@@ -55,7 +56,7 @@ class Connections:
 
     def admit(self, connection: TcpConnection, packed: bytes) -> bool:
         """Take a new connection; False: it must be closed."""
-        client = packed[:IPV6_CLIENT_OCTETS]
+        client = packed[:IPV6_CLIENT_OCTETS] if len(packed) > IPV4_OCTETS else packed
         if self._by_client.get(client, 0) >= self._client_max:
             self._reached("tcp_connections_per_client")
             return False

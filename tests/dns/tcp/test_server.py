@@ -6,12 +6,14 @@ import contextlib
 import socket
 import struct
 import threading
+from ipaddress import ip_address
 
 import dns.message
 import dns.rcode
 import pytest
 
 from blockd.dns import stream
+from blockd.dns.tcp.server import Connections
 from tests.dns.running import Running, configured, ede, generation, listed, until
 from tests.dns.upstream import ADDRESS, Gate, Upstream
 
@@ -301,3 +303,30 @@ def test_a_flood_of_connections_is_survived(r):
     for thread in threads:
         thread.join()
     assert ede(r.ask("casino.example", tcp=True)) == [15]
+
+
+class Stub:
+    """A connection as Connections sees it."""
+
+    conversation = None
+
+
+@pytest.mark.parametrize(
+    ("neighbour", "same_client"),
+    [
+        ("192.0.2.1", True),
+        ("192.0.2.2", False),
+        ("2001:db8:0:1ff::9", True),
+        ("2001:db8:0:101::1", True),
+        ("2001:db8:0:200::1", False),
+    ],
+    ids=["an IPv4 address", "its neighbour", "another host of a /64", "another /64 of a /56", "another /56"],
+)
+def test_a_client_is_an_ipv4_address_or_an_ipv6_56(neighbour, same_client):
+    """RFC 6177 §2: a household has many /64s, and could otherwise take every connection."""
+    counted = []
+    connections = Connections(counted.append, total_max=10, client_max=1)
+    first = "2001:db8:0:100::1" if ":" in neighbour else "192.0.2.1"
+    assert connections.admit(Stub(), ip_address(first).packed)
+    assert connections.admit(Stub(), ip_address(neighbour).packed) is not same_client
+    assert counted == ["tcp_connections_per_client"] * same_client
