@@ -68,7 +68,7 @@ class Driver:
         self.loop = loop
         self.now_ms = now_ms
         self.judge: Judge | None = None
-        self.epoch = 0
+        self.epoch = core.epoch
         self.counts = {"coalesced": 0, "forwarded": 0, "local": 0, "failed": 0, "targets_blocked": 0}
         self._reached = reached
         self._pending = Pending(PENDING_MAX)
@@ -99,7 +99,7 @@ class Driver:
     def swapped(self, judge: Judge | None) -> None:
         """The core has taken a new table or new verdicts."""
         self.judge = judge
-        self.epoch += 1
+        self.epoch = self.core.epoch
 
     def submit(self, ask: Ask, deliver: Deliver, epoch: int) -> None:
         """Answer a query that the core could not. `deliver` is called once, now or later. `epoch`: :attr:`epoch` when the core asked."""

@@ -1,15 +1,15 @@
 """The resolver's process: doors, the driver behind them, and what control asks of them (control/service.py).
 
-One worker, one loop. A message comes in at a door (`udp/server.py`, `tcp/server.py`), the native core answers it or leaves it to the
-driver. This file opens and closes doors and brings in new tables, configurations and switches:
+Native threads answer UDP (`udp/server.py`); the loop has TCP (`tcp/server.py`) and what the threads leave to the driver. This file opens and
+closes doors and brings in new tables, configurations and switches:
 
-- `apply`: verdicts are compiled in a thread, the core takes table and verdicts in one step on the loop. Every door uses that core, so
-  when the step is done every door answers from the new generation.
-- `reload`: sockets that stay are not touched, upstreams are followed, the access list and the cache are replaced when they differ.
+- `apply`: verdicts are compiled in a thread, then the core and every native thread take table and verdicts in one step, each between two
+  batches. When the step is done every door answers from the new generation.
+- `reload`: sockets that stay are not touched, upstreams are followed, the access list, the threads and the cache are replaced when they differ.
 - `drain`: no new queries are taken; what the kernel holds and what is under way is answered; then everything is closed.
 
-The loop's lag is measured four times a second; the worst is in `request("stats")`. No callback here does unbounded work: doors take one
-batch a turn.
+Four times a second native threads are looked at and told which upstreams are well, and the loop's lag is measured; the worst is in
+`request("stats")`. No callback here does unbounded work.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import resource
+import signal
 import socket
 import sys
 import time
@@ -25,20 +27,20 @@ from typing import TYPE_CHECKING
 
 from blockd.config.schema import Endpoint
 from blockd.control.service import Health
-from blockd.counts.layout import LIMIT, LIMITS, NATIVE
+from blockd.counts.layout import LIMITS, NATIVE
 from blockd.dns import settings
 from blockd.dns.driver import Driver
 from blockd.dns.garbage import Collector
 from blockd.dns.judge import Judge
 from blockd.dns.tcp.server import CLOSED_A_SWEEP, Connections, TcpDoor
-from blockd.dns.udp.server import UdpDoor
+from blockd.dns.udp.server import Workers
 from blockd.errors import Refused
 from blockd.native._dns import Acl, Core
 from blockd.policy.verdict import compile_verdicts, next_change, resolve
 from blockd.terms import Instant, ListName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from blockd.config.schema import Config
     from blockd.control.live import LiveGeneration
@@ -51,7 +53,7 @@ TICK_S = 0.25
 SWEEP_TICKS = 4  # TCP deadlines are looked at every so many ticks
 SWEEP_PAUSE_S = 0.002  # between two portions of them
 DRAIN_IDLE_MS = 200  # a TCP client that says nothing for this long is closed when the worker is to stop
-DRAIN_STEP_S = 0.05
+DRAIN_STEP_S = 0.01
 SWITCH_S = 0.0005  # a thread that compiles verdicts gives the loop its turn after this
 
 
@@ -60,9 +62,9 @@ def _now_ms() -> int:
 
 
 class Resolver:
-    """The service of the role `resolver`."""
+    """The service of the role `resolver`. `give_up`: ends the process in good order, so that it is started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, give_up: Callable[[], None] = lambda: signal.raise_signal(signal.SIGTERM)) -> None:
         self._config: Config
         self._slab: Slab | None = None
         self._driver: Driver
@@ -70,7 +72,8 @@ class Resolver:
         self._live: LiveGeneration | None = None
         self._killed: dict[ListName, Instant] = {}
         self._change_at: Instant | None = None
-        self._doors: dict[str, UdpDoor | TcpDoor] = {}
+        self._workers = Workers(give_up)
+        self._doors: dict[str, TcpDoor] = {}
         self._connections = Connections(self._reached)
         self._changing = asyncio.Lock()  # one of apply, reload, request at a time
         self._tick_handle: asyncio.TimerHandle | None = None
@@ -122,23 +125,25 @@ class Resolver:
         if self._tick_handle is not None:
             self._tick_handle.cancel()
         for door in self._doors.values():
-            if isinstance(door, TcpDoor):
-                door.stop()
-            else:
-                door.drain()
+            door.stop()
+        self._workers.drain()
         self._connections.hurry(DRAIN_IDLE_MS)
-        for driver in (self._driver, *self._retired):
-            if not await driver.drained(max(end - time.monotonic(), 0)):
-                LOG.warning("%d queries were not answered in the time given to stop", driver.in_flight)
-        while len(self._connections) and time.monotonic() < end:
+        while (len(self._connections) or self._under_way() or not self._workers.idle) and time.monotonic() < end:
+            self._workers.tick()
             self._connections.sweep(_now_ms())
             await asyncio.sleep(DRAIN_STEP_S)
+        if left := self._under_way() + self._workers.figures()["in_flight"]:
+            LOG.warning("%d queries were not answered in the time given to stop", left)
         self._close()
+
+    def _under_way(self) -> int:
+        return sum(driver.in_flight for driver in (self._driver, *self._retired))
 
     def _close(self) -> None:
         self._connections.abort()
         for driver in (self._driver, *self._retired):
             driver.close()
+        self._workers.close()
         for door in self._doors.values():
             door.close()
         self._doors.clear()
@@ -152,24 +157,28 @@ class Resolver:
     def health(self) -> Health:
         """Say how it is: doors are open, an upstream answers or has not failed to, and there is a policy or none is asked for."""
         listen: dict[str, list[str]] = {door: [] for door in settings.DOORS}
-        for key, opened in self._doors.items():
+        opened = {**self._workers.sockets, **{key: door.socket for key, door in self._doors.items()}}
+        for key, sock in opened.items():
             if settings.is_first(key):
-                listen[key.partition(" ")[0]].append(str(_endpoint(opened.socket)))
+                listen[key.partition(" ")[0]].append(str(_endpoint(sock)))
         if self._state == "starting":
             return Health(ready=False, why_not="the resolver is starting")
         upstreams = self._driver.upstreams
         why_not = ""
         if self._state != "ready":
             why_not = f"the resolver is {self._state}"
-        elif any(key not in self._doors for key, _ in settings.door_keys(self._config)):
+        elif any(key not in opened for key, _ in settings.door_keys(self._config)):
             why_not = "a listener of the configuration is not open: restart blockd"
+        elif not self._workers.running:
+            why_not = "no thread that answers UDP runs: its log line says why"
         elif not upstreams.configured:
             why_not = "no upstream is configured: set dns.upstreams"
         elif not upstreams.any_up:
             why_not = "no upstream answers: look at the resolvers behind dns.upstreams and the way to them"
         elif settings.not_ready(self._config, self._live):
             why_not = "no list is in force yet: blockd status says of each list why, blockd lists update --all fetches now"
-        return Health(ready=not why_not, why_not=why_not, listen=listen, upstreams=upstreams.rows())
+        figures = {"threads": self._workers.threads, "running": self._workers.running, **self._workers.figures()}
+        return Health(ready=not why_not, why_not=why_not, listen=listen, upstreams=upstreams.rows(), workers=figures)
 
     async def request(self, verb: str, arguments: Mapping[str, object]) -> Mapping[str, object]:
         """Do one of: `switches` {"killed": {list: until, seconds since the epoch}}, `flush` the cache, `stats`. Refused: another verb."""
@@ -183,15 +192,17 @@ class Resolver:
             return {}
         if verb == "stats":
             worst, self._lag_worst_s = self._lag_worst_s, 0.0
-            own = {"tcp_connections": len(self._connections), "in_flight": self._driver.in_flight, "lag_worst_ms": round(worst * 1000, 1)}
-            return {**self._driver.core.stats(), **self._driver.counts, **own}
+            own = {"tcp_connections": len(self._connections), "lag_worst_ms": round(worst * 1000, 1), "in_flight": self._under_way()}
+            threads = self._workers.figures()
+            both = {name: count + threads.pop(name, 0) for name, count in {**self._driver.counts, **own}.items()}
+            return {**self._driver.core.stats(), **both, **threads}
         raise Refused("verb", f"the resolver has no verb {verb[:20]!r}")
 
     # Inside
 
     def _reached(self, limit: str) -> None:
-        if self._slab is not None:
-            self._slab.add(LIMIT + LIMITS.index(limit))
+        if self._state != "stopped":
+            self._driver.core.reached(LIMITS.index(limit))
 
     def _new_driver(self, config: Config) -> Driver:
         if self._slab is None:
@@ -232,30 +243,22 @@ class Resolver:
         """Open what is asked for and not open, close what is no longer asked for, tell the rest who may ask."""
         acl = Acl(settings.prefixes(config.dns.allow_from))
         wanted = dict(settings.door_keys(config, sockets))
+        live = {key: sockets[key] for key in wanted if key in sockets and sockets[key].fileno() >= 0}
         for key in [key for key in self._doors if key not in wanted]:
-            self._close_later(self._doors.pop(key))
-        for key, kind in wanted.items():
-            door = self._doors.get(key)
-            if door is not None:
-                door.change(self._driver, acl)
-            elif key not in sockets or sockets[key].fileno() < 0:
-                LOG.error("a listener of the configuration was not handed over: this process does not answer there; restart it")
-            elif kind == "udp":
-                self._doors[key] = udp = UdpDoor(sockets[key], self._driver, acl)
-                udp.open()
-            else:
-                self._doors[key] = tcp = TcpDoor(sockets[key], self._driver, acl, self._connections)
-                await tcp.open()
-
-    def _close_later(self, door: UdpDoor | TcpDoor) -> None:
-        """Close a door that left the configuration, when what came in there is answered."""
-        if isinstance(door, TcpDoor):
-            door.stop()  # its open connections go on
-            return
-        door.drain()
-        task = asyncio.get_running_loop().create_task(_close_when_answered(door), name="close-door")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            self._doors.pop(key).stop()  # its open connections go on
+        for key, sock in live.items():
+            if wanted[key] == "udp":
+                continue
+            if key in self._doors:
+                self._doors[key].change(self._driver, acl)
+                continue
+            self._doors[key] = tcp = TcpDoor(sock, self._driver, acl, self._connections)
+            await tcp.open()
+        threads = config.dns.thread_count(len(os.sched_getaffinity(0)))
+        udp = {key: sock for key, sock in live.items() if wanted[key] == "udp"}
+        failed = self._workers.arrange(self._driver, udp, threads=threads, acl=acl, rate=config.dns.rate_limit)
+        if failed or wanted.keys() - live.keys():
+            LOG.error("a listener of the configuration was not handed over: this process does not answer there; restart it")
 
     def _check_loops(self, config: Config, sockets: Mapping[str, socket.socket]) -> None:
         keys = [key for key, _ in settings.door_keys(config) if key in sockets]
@@ -271,11 +274,12 @@ class Resolver:
         """A few times a second: probes, deadlines of TCP clients, switches that run out, the loop's lag."""
         self._lag_worst_s = max(self._lag_worst_s, asyncio.get_running_loop().time() - self._tick_due_s)
         self._ticks += 1
+        self._workers.tick()
         self._driver.probe()
         self._collector.tick(self._driver.in_flight + len(self._connections))
         if self._ticks % SWEEP_TICKS == 0:
             self._sweep()
-            for driver in [d for d in self._retired if not d.in_flight]:
+            for driver in [d for d in self._retired if not d.in_flight and not self._workers.uses(d)]:
                 driver.close()
                 self._retired.remove(driver)
             if self._change_at is not None and time.time() >= self._change_at:
@@ -293,11 +297,6 @@ class Resolver:
     async def _switch_back(self) -> None:
         async with self._changing:
             await self._install(self._config, self._live)
-
-
-async def _close_when_answered(door: UdpDoor) -> None:
-    await door.driver.drained(settings.CLOSE_DOOR_S)
-    door.close()
 
 
 def _killed(value: object) -> dict[ListName, Instant]:

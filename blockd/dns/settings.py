@@ -52,6 +52,11 @@ def door_keys(config: Config, handed: Container[str] = ()) -> list[tuple[str, st
     return found
 
 
+def number_of(key: str) -> int:
+    """Which of the sockets of its address this is, from 0."""
+    return int(key.partition(" #")[2] or 0)
+
+
 def is_first(key: str) -> bool:
     """Tell whether a socket is the first of its address, which stands for all of them where people read."""
     return " #" not in key

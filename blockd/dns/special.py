@@ -46,6 +46,9 @@ _ZONES = {
     b"\x03alt\0": Answer.NXDOMAIN,
     b"\x08resolver\x04arpa\0": Answer.NODATA,
 }
+ZONES = tuple(_ZONES)
+"""Wire names: a query for one of these or for a name below it is never forwarded."""
+
 _LONGEST = max(map(len, _ZONES))
 _LOOPBACK = {A: ("127.0.0.1",), AAAA: ("::1",), ANY: ("127.0.0.1",)}
 

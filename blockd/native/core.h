@@ -286,6 +286,7 @@ static inline void core_decide(dns_core *c, core_work *w, uint8_t *out, core_out
     w->going = 0;
     if (judged == JUDGED_ASK) {
         o->kind = CORE_ASK_HITS;
+        w->key = cache_key(c->key, q);
         return;
     }
     if (judged == JUDGED_VERDICT && v->action != ACTION_NONE) {

@@ -32,6 +32,9 @@ static inline void worker_wake(worker *w)
 static inline int worker_take(worker *w, unsigned number)
 {
     worker_door *door = &w->doors[number];
+    unsigned state = worker_door_state(w, number);
+    if (state != DOOR_OPEN && state != DOOR_DRAINING) /* what comes now is the next reader's: nobody waits for what this one would take */
+        return 1;
     int n = udp_receive(&w->batch, door->fd);
     if (n < 0)
         return 0;

@@ -132,7 +132,7 @@ ROWS = [
                 12,
                 8,
                 [(f"sum by (event) (rate(blockd_worker_events_total{{{ME}}}[5m]))", "{{event}}")],
-                "forwarded by a UDP thread, coalesced with one under way, hedged to a second upstream, escalated to Python.",
+                "forwarded by a UDP thread, coalesced with one under way, hedged to a second upstream, escalated to Python after that.",
             ),
             (
                 "UDP threads that run",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 import time
 from dataclasses import replace
@@ -16,6 +15,7 @@ import uvloop
 
 from blockd.config.schema import Config, Dns, Endpoint, ListPolicy, StopPage, Upstream
 from blockd.control.live import LiveGeneration, LiveList
+from blockd.control.sockets import bind_missing, wanted
 from blockd.counts.cells import assign
 from blockd.counts.slab import Slab
 from blockd.dns.server import Resolver
@@ -60,36 +60,18 @@ def generation(folder: Path, number: int, *lists):
 
 def configured(*upstream_ports, lists=(), scheme="udp", **more):
     upstreams = tuple(Upstream(scheme, Endpoint("127.0.0.1", port)) for port in upstream_ports)
-    dns_more = {k: more.pop(k) for k in ("allow_from", "before_lists", "cache_bytes", "listen") if k in more}
+    dns_more = {k: more.pop(k) for k in ("allow_from", "before_lists", "cache_bytes", "listen", "threads", "rate_limit") if k in more}
     dns_more.setdefault("cache_bytes", 1 << 20)
+    dns_more.setdefault("threads", "1")
     dns_more.setdefault("listen", (Endpoint("127.0.0.1", 0), Endpoint("::1", 0)))
     policies = tuple(entry if isinstance(entry, ListPolicy) else ListPolicy(ListName(entry), Mode.ENFORCE) for entry in lists)
     page = more.pop("stop_page", StopPage(addresses=(PAGE4, PAGE6)))
     return Config(path=Path("blockd.toml"), dns=Dns(upstreams=upstreams, **dns_more), lists=policies, stop_page=page, **more)
 
 
-def bind(config):
-    """The sockets that the supervisor would hand over."""
-    sockets = {}
-    for endpoint in config.dns.listen:
-        sockets[f"udp {endpoint}"], sockets[f"tcp {endpoint}"] = _bind_pair(endpoint)
-    return sockets
-
-
-def _bind_pair(endpoint):
-    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
-    for _ in range(20):
-        udp = socket.socket(family, socket.SOCK_DGRAM, socket.IPPROTO_UDP)
-        tcp = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        try:
-            udp.bind((endpoint.host, endpoint.port))
-            tcp.bind((endpoint.host, udp.getsockname()[1]))
-        except OSError:
-            udp.close()
-            tcp.close()
-            continue
-        return udp, tcp
-    raise AssertionError("no port is free for both")
+def bind(config, have=()):
+    """The sockets that the supervisor would hand over, beside those that are there."""
+    return bind_missing(wanted(config, ("resolver",), config.dns.thread_count(1), have), have or {})
 
 
 def until(condition):
@@ -107,7 +89,8 @@ class Running:
         self.config = config
         self.live = live
         self.slab = Slab.in_memory()
-        self.resolver = Resolver()
+        self.given_up = threading.Event()
+        self.resolver = Resolver(self.given_up.set)
         self.sockets = bind(config)
         self.drained = False
         self.errors = []
