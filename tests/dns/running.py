@@ -171,9 +171,11 @@ class Running:
     def limit(self, name):
         from blockd.counts.layout import LIMIT, LIMITS
 
+        self.stats()
         return self.slab.read()[LIMIT + LIMITS.index(name)]
 
     def hits(self, name, *, action=Action.NXDOMAIN, shadow=False, category=Category.GAMBLING):
+        self.stats()  # waits for the batch at work: a thread adds its counts after the answers have left
         return self.slab.read()[self.live.cells[ListName(name), category, action, "dns", shadow]]
 
 

@@ -16,6 +16,8 @@ from blockd.dns.upstreams import SENDS_MAX
 from tests.dns.running import Running, addresses, configured, ede, until
 from tests.dns.upstream import ADDRESS, CLOSE, Gate, Upstream, free_port
 
+pytestmark = pytest.mark.usefixtures("misses_come_up")
+
 NOERROR, SERVFAIL, NXDOMAIN = dns.rcode.NOERROR, dns.rcode.SERVFAIL, dns.rcode.NXDOMAIN
 
 
