@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
 PORT_DNS = 53
+PORT_TLS = 853  # RFC 7858 §3.1
+NAME_MAX_CHARACTERS = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +36,15 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A resolver to forward to: ``udp://192.0.2.53:53``, ``tcp://...`` (tls:// and https:// come with their part)."""
+    """A resolver to forward to: ``udp://192.0.2.53:53``, ``tcp://...``, ``tls://resolver.example@192.0.2.53:853`` (https:// comes with its part)."""
 
     scheme: str
     endpoint: Endpoint
-    server_name: str = ""
+    server_name: str = ""  # of tls: the name that its certificate must have
 
     def __str__(self) -> str:
-        """As written in the configuration."""
-        return f"{self.scheme}://{self.endpoint}"
+        """As written in the configuration, with the port."""
+        return f"{self.scheme}://{self.server_name}@{self.endpoint}" if self.server_name else f"{self.scheme}://{self.endpoint}"
 
 
 def _ip(said: str) -> IPv4Address | IPv6Address:
@@ -76,24 +78,38 @@ def endpoint(said: str, default_port: int | None = None) -> Endpoint:
 
 
 _SCHEME = re.compile(r"([a-z]+)://([^/]*)(/.*)?").fullmatch
+_SERVER_NAME = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?").fullmatch
+_SCHEMES = {"udp": PORT_DNS, "tcp": PORT_DNS, "tls": PORT_TLS}
 
 
 def upstream(said: str) -> Upstream:
-    """Read ``udp://192.0.2.53:53``; the port may be left out."""
+    """Read ``udp://192.0.2.53:53`` or ``tls://resolver.example@192.0.2.53``; the port may be left out."""
     found = _SCHEME(said)
     if not found:
-        raise BadValue(f'{quoted(said)} is not an upstream, such as "udp://192.0.2.53:53"')
+        raise BadValue(f'{quoted(said)} is not an upstream, such as "udp://192.0.2.53:53" or "tls://resolver.example@192.0.2.53"')
     scheme = found[1]
-    if scheme in {"tls", "https", "quic"}:
-        raise BadValue(f"{scheme}:// upstreams are not built yet: use udp:// or tcp://")
-    if scheme not in {"udp", "tcp"}:
-        raise BadValue(f"{quoted(scheme)} is not one of udp, tcp{nearest(scheme, ('udp', 'tcp'))}")
+    if scheme in {"https", "quic"}:
+        raise BadValue(f"{scheme}:// upstreams are not built yet: use udp://, tcp:// or tls://")
+    if scheme not in _SCHEMES:
+        raise BadValue(f"{quoted(scheme)} is not one of udp, tcp, tls{nearest(scheme, tuple(_SCHEMES))}")
     if found[3]:
         raise BadValue(f"{quoted(said)}: nothing stands behind the port")
-    target = endpoint(found[2], PORT_DNS)
+    name, at, where = found[2].rpartition("@")
+    target = endpoint(where, _SCHEMES[scheme])
     if target.port == 0 or ip_address(target.host).is_unspecified or ip_address(target.host).is_multicast:
         raise BadValue(f"{quoted(said)} is not an address and port that can be asked")
-    return Upstream(scheme, target)
+    if scheme != "tls":
+        if at:
+            raise BadValue(
+                f"{quoted(said)}: {scheme}:// has no certificate to check a name with: leave {quoted(name + at)} out, or use tls://"
+            )
+        return Upstream(scheme, target)
+    name = name.removesuffix(".").lower()
+    if not at:
+        raise BadValue(f"{quoted(said)} lacks the name that the certificate must have: {quoted(f'tls://resolver.example@{target}')}")
+    if not _SERVER_NAME(name) or len(name) > NAME_MAX_CHARACTERS:
+        raise BadValue(f"{quoted(said)}: {quoted(name)} is not the name of a host in a certificate, in ASCII")
+    return Upstream(scheme, target, name)
 
 
 def network(said: str) -> str:
@@ -186,7 +202,7 @@ def optional(kind: Kind[str]) -> Kind[str]:
 
 
 ENDPOINTS = several("addresses", '["192.0.2.1:53", "[2001:db8::1]:53"]', endpoint)
-UPSTREAMS = several("upstreams", '["udp://192.0.2.53:53"]', upstream)
+UPSTREAMS = several("upstreams", '["udp://192.0.2.53:53", "tls://resolver.example@192.0.2.54"]', upstream)
 NETWORKS = several("networks", '["192.0.2.0/24"]', network)
 ADDRESSES = several("addresses", '["192.0.2.80", "2001:db8::80"]', page_address)
 CONTACTS = several("contacts", '["mailto:abuse@example.net"]', contact)

@@ -72,10 +72,17 @@ class Dns:
     upstreams: tuple[Upstream, ...] = key(
         UPSTREAMS,
         "The resolvers that answer what is not blocked, asked in this order of preference, with failover. `udp://` goes on to TCP for "
-        "answers that do not fit; `tcp://` asks over TCP alone. The port may be left out (53). At least one; never an address that "
-        "blockd itself listens on.",
+        "answers that do not fit; `tcp://` asks over TCP alone; both travel readable. `tls://NAME@ADDRESS` asks over TLS, only a server "
+        "whose certificate is valid for NAME, and never without. The port may be left out (53, for tls 853). At least one; never an "
+        "address that blockd itself listens on.",
         (),
-        example='["udp://192.0.2.53:53"]',
+        example='["udp://192.0.2.53:53", "tls://resolver.example@192.0.2.54"]',
+    )
+    upstream_ca: Path | None = key(
+        OPTIONAL_PATH,
+        "Certificates (PEM) of the authorities that sign for `tls://` upstreams, readable for `run.user`: only those are then believed. Empty: those "
+        "that the system trusts.",
+        None,
     )
     cache_bytes: int = key(
         size(1 << 20, 1 << 40),

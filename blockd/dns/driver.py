@@ -1,63 +1,40 @@
-"""Carries a query from "the core does not know" to its answer: coalescing, forwarding, the check of targets.
+"""Carries queries from "the core does not know" to their answers: coalescing, what is answered locally, what is forwarded.
 
-The rules are elsewhere: `forward.py` says what to send, `judge.py` what is blocked, the core what a packet is worth. This file joins
-them to the sockets of `client.py` and to the loop's timers.
+The rules are elsewhere: `forward.py` says what to send, `judge.py` what is blocked, the core what a packet is worth. `query/driver.py` drives one
+question, `route/driver.py` has the upstreams; this file keeps all of them.
 
 - Equal questions share one way upstream (RFC 9520 §1.2; it also takes the birthday attack from a guesser, RFC 5452 §5). The table of
   those under way holds PENDING_MAX, each with WAITERS_MAX clients; beyond, a client gets SERVFAIL and a counter goes up.
-- An answer whose CNAME, DNAME, HTTPS or SVCB target is listed is replaced, whole, by the blocked answer under the name that was asked,
-  and is not cached.
-- A query that began before a swap is checked against the new table before its answer goes out.
+- What a native thread could not end (silence, truncation, a failure, packets that look like guesses) goes on as if it had been tried here.
 - A client is an opaque `deliver`, called once, with None for silence.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
 from blockd.dns import build
-from blockd.dns.client import Client
-from blockd.dns.forward import DEADLINE_MS, EDE_NO_REACHABLE_AUTHORITY, Fail, Finish, Forward, Outcome, Send, TimedOut
+from blockd.dns.forward import DEADLINE_MS, EDE_NO_REACHABLE_AUTHORITY, Fail, Tried
+from blockd.dns.query.driver import SERVFAIL, Job, Waiter
+from blockd.dns.route.driver import Route
 from blockd.dns.special import special
-from blockd.dns.upstreams import Upstreams, Way
 from blockd.native._dns import Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from blockd.config.schema import Upstream
-    from blockd.dns.forward import Action
     from blockd.dns.judge import Judge
+    from blockd.dns.query.driver import Deliver
     from blockd.dns.special import Special
+    from blockd.dns.upstreams import Upstreams
     from blockd.native._dns import Ask, Core, Reply
-
-    Deliver = Callable[[bytes | None], None]
-
-LOG = logging.getLogger("blockd.dns")
 
 PENDING_MAX = 16384  # different questions under way
 WAITERS_MAX = 256  # clients of one of them
-PORTION_BYTES = 2 << 20  # answers that are written in one turn of the loop
-WRONG_MAX = 16  # packets on one socket that are not the answer, until somebody may be guessing
-PROBE_TIMEOUT_S = 1.0
-SERVFAIL, CLASS_IN = 2, 1
-
-
-class Route:
-    """The upstreams of one configuration: their health, the ways to them, how many queries still use it."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, configured: Sequence[Upstream], reached: Callable[[str], None]) -> None:
-        self.upstreams = Upstreams(configured)
-        self.client = Client(loop, configured, reached)
-        self.users = 0
-        self.left = False  # a newer configuration has taken its place
-
-    def release(self) -> None:
-        """Close when nobody uses it any more."""
-        if self.left and not self.users:
-            self.client.close()
+CLASS_IN = 1
 
 
 class Driver:
@@ -69,14 +46,13 @@ class Driver:
         self.now_ms = now_ms
         self.judge: Judge | None = None
         self.epoch = core.epoch
-        self.counts = {"coalesced": 0, "forwarded": 0, "local": 0, "failed": 0, "targets_blocked": 0}
+        self.counts = {"coalesced": 0, "forwarded": 0, "local": 0, "failed": 0, "stale": 0, "targets_blocked": 0}
         self._reached = reached
         self._pending = Pending(PENDING_MAX)
         self._jobs: dict[int, Job] = {}
         self._route = Route(loop, (), reached)
         self._idle = asyncio.Event()
         self._idle.set()
-        self._probe = build.query(".", "NS", 0)
 
     @property
     def upstreams(self) -> Upstreams:
@@ -88,11 +64,11 @@ class Driver:
         """How many different questions are under way."""
         return len(self._jobs)
 
-    def follow(self, configured: Sequence[Upstream]) -> None:
-        """Forward to these from now on; queries under way end where they began."""
-        if tuple(configured) == self._route.upstreams.configured:
+    def follow(self, configured: Sequence[Upstream], authorities: Path | None = None) -> None:
+        """Forward to these from now on; queries under way end where they began. `authorities`: of their certificates, None: the system's."""
+        if self._route.is_for(configured, authorities):
             return
-        old, self._route = self._route, Route(self.loop, configured, self._reached)
+        old, self._route = self._route, Route(self.loop, configured, self._reached, authorities, self._route)
         old.left = True
         old.release()
 
@@ -132,7 +108,9 @@ class Driver:
             self._refuse(ask, deliver, now)
             return
         self.counts["coalesced"] += 1
-        job.waiters.append((ask, deliver, self.epoch))
+        waiter = Waiter(ask, deliver, self.epoch)
+        if not job.slow or self.give_stale(waiter) is None:
+            job.waiters.append(waiter)
 
     def _refuse(self, ask: Ask, deliver: Deliver, now: int) -> None:
         self._reached("pending")
@@ -147,12 +125,19 @@ class Driver:
 
     def _start(self, ask: Ask, deliver: Deliver, slot: int, now: int) -> None:
         self.counts["forwarded"] += 1
-        job = Job(self, ask, slot, self._route, now)
-        job.waiters.append((ask, deliver, self.epoch))
+        job = Job(self, ask, slot, self._route, now, self._tried(ask))
+        job.waiters.append(Waiter(ask, deliver, self.epoch))
         self._jobs[slot] = job
         self._idle.clear()
         self._route.users += 1
         job.act(job.forward.begin(now))
+
+    def _tried(self, ask: Ask) -> Tried | None:
+        """Find what a native thread has done for it, at an upstream that is still one of ours."""
+        if ask.why == "miss" or ask.why == "hits":  # noqa: PLR1714 - mypy reads this form
+            return None
+        place = self._route.upstreams.place(ask.tried)
+        return None if place is None else Tried(place, ask.why)
 
     def close_job(self, job: Job) -> None:
         """Forget a query that has its answer."""
@@ -183,16 +168,27 @@ class Driver:
         ruling = self.judge.rule_name(ask.wire)
         return ruling.number if ruling.blocks else None
 
+    def give_stale(self, waiter: Waiter) -> int | None:
+        """Answer from what the cache has kept beyond its time (RFC 8767), unless the name is blocked by now: how many octets; None: there is nothing.
+
+        The core checks the targets of what it gives, says that it is old (EDE 3 or 19) and for how long it may be used.
+        """
+        ask, deliver, epoch = waiter
+        now = self.now_ms()
+        number = self.now_blocked(ask, epoch)
+        if number is not None:
+            deliver(self.core.blocked(ask, number, now))
+            return 0
+        answer = self.core.stale(ask, now)
+        if answer is None:
+            return None
+        self.counts["stale"] += 1
+        deliver(answer)
+        return len(answer)
+
     def probe(self) -> None:
         """Ask the upstreams that are in doubt. Called a few times a second."""
-        route, now = self._route, self.now_ms()
-        for number, way in route.upstreams.take_probes(now):
-            Probe(self, route, number, way, self._probe)
-        for upstream, up in route.upstreams.take_changes():
-            if up:
-                LOG.info("upstream %s answers again", upstream)
-            else:
-                LOG.warning("upstream %s does not answer: queries go to the others, if there are any; look at the way to it", upstream)
+        self._route.probe(self.now_ms)
 
     async def drained(self, timeout_s: float) -> bool:
         """Wait until nothing is under way; False when the time is up first."""
@@ -213,188 +209,3 @@ class Driver:
         """Let go of the core and its memory, after :meth:`close`."""
         self.judge = None
         del self.core
-
-
-class Job:
-    """One question on its way, and who waits for it."""
-
-    def __init__(self, driver: Driver, ask: Ask, slot: int, route: Route, now: int) -> None:
-        self.driver = driver
-        self.ask = ask
-        self.slot = slot
-        self.route = route
-        self.forward = Forward(route.upstreams.order(), now)
-        self.waiters: list[tuple[Ask, Deliver, int]] = []
-        self.replies: dict[int, tuple[Reply, int]] = {}  # each with the epoch of its walk: its hits mean nothing in another
-        self._cancels: list[Callable[[], None]] = []
-        self._timer: asyncio.TimerHandle | None = None
-
-    def act(self, actions: Iterable[Action]) -> None:
-        """Carry out what the state machine says."""
-        for action in actions:
-            if isinstance(action, Send):
-                exchange = Attempt(self, action)
-                self._cancels.append(self.route.client.send(action.upstream, action.way, exchange))
-            elif isinstance(action, TimedOut):
-                upstream = self.forward.attempts[action.attempt].upstream
-                self.route.upstreams.silent(upstream, self.driver.now_ms())
-                self.route.upstreams.count(upstream, "timeout")
-            elif isinstance(action, Finish):
-                self._finish(*self.replies[action.attempt], failed=action.failed)
-                return
-            else:
-                self._fail(action)
-                return
-        self._arm()
-
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        wait_ms = max(self.forward.due_ms - self.driver.now_ms(), 0)
-        self._timer = self.driver.loop.call_later(wait_ms / 1000, self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        self.act(self.forward.tick(self.driver.now_ms()))
-
-    def _close(self) -> None:
-        self.forward.done = True
-        if self._timer is not None:
-            self._timer.cancel()
-        for cancel in self._cancels:
-            cancel()
-        self.driver.close_job(self)
-
-    def _finish(self, reply: Reply, walked: int, *, failed: bool) -> None:
-        """Answer everybody from this reply. Only a failure can be from before a swap: others are taken as they come."""
-        self._close()
-        if failed:
-            self.driver.counts["failed"] += 1
-            self.driver.core.remember_failure(self.ask, self.driver.now_ms())
-        self._answer(reply, walked, failed, 0)
-
-    def _answer(self, reply: Reply, walked: int, failed: bool, start: int) -> None:  # noqa: FBT001
-        """Answer from waiter `start` on, a portion a turn of the loop: 256 answers of 64 KB would hold it for 10 ms."""
-        driver, core, now, sent = self.driver, self.driver.core, self.driver.now_ms(), 0
-        current = walked == driver.epoch
-        blocked, notes = driver.rule_targets(reply) if current else (None, [])
-        for at, (ask, deliver, epoch) in enumerate(self.waiters[start:], start + 1):
-            number = blocked if (since := driver.now_blocked(ask, epoch)) is None else since
-            if number is not None:
-                deliver(core.blocked(ask, number, now))
-            elif not current and not failed:  # a swap came between two portions
-                driver.submit(ask, deliver, epoch)
-            else:
-                for note in notes:
-                    core.note(note)
-                lost = not current or (failed and reply.rcode != SERVFAIL)  # a refusal was meant for us, not for our client
-                deliver(answer := core.failure(ask, SERVFAIL, EDE_NO_REACHABLE_AUTHORITY, now) if lost else core.finish(ask, reply, now))
-                sent += len(answer)
-            if sent > PORTION_BYTES:
-                driver.loop.call_soon(self._answer, reply, walked, failed, at)
-                return
-
-    def _fail(self, fail: Fail) -> None:
-        """Say SERVFAIL to everybody."""
-        self._close()
-        driver, core, now = self.driver, self.driver.core, self.driver.now_ms()
-        driver.counts["failed"] += 1
-        if fail.remember:
-            core.remember_failure(self.ask, now)
-        for ask, deliver, epoch in self.waiters:
-            number = driver.now_blocked(ask, epoch)
-            deliver(core.failure(ask, SERVFAIL, fail.ede, now) if number is None else core.blocked(ask, number, now))
-
-
-class Attempt:
-    """One sending of a query: what `client.py` calls."""
-
-    __slots__ = ("_job", "_number", "_upstream", "_way", "_wrong")
-
-    def __init__(self, job: Job, send: Send) -> None:
-        self._job = job
-        self._number = send.attempt
-        self._upstream = send.upstream
-        self._way = send.way
-        self._wrong = 0
-
-    def make(self, identity: int) -> bytes:
-        """Make the query with this ID."""
-        return self._job.ask.upstream(identity)
-
-    def packet(self, identity: int, packet: bytes) -> bool:
-        """Take a packet; True when it ended the attempt."""
-        job = self._job
-        reply = job.driver.core.walk_reply(job.ask, packet, identity)
-        if isinstance(reply, str):
-            return self._unusable(reply)
-        now = job.driver.now_ms()
-        job.route.upstreams.answered(self._upstream, now - job.forward.attempts[self._number].sent_ms)
-        if reply.truncated and self._way is Way.UDP:
-            outcome, result = Outcome.TRUNCATED, "ok"
-        elif reply.failed:
-            outcome, result = Outcome.FAILURE, "error" if reply.rcode == SERVFAIL else "refused"
-        else:
-            outcome, result = Outcome.ANSWER, "ok"
-        job.replies[self._number] = reply, job.driver.epoch
-        self._end(outcome, result)
-        return True
-
-    def _unusable(self, why: str) -> bool:
-        if why == "mismatch" and self._way is Way.UDP:
-            self._wrong += 1
-            if self._wrong < WRONG_MAX:
-                return False  # the right one may still come (RFC 5452 §9)
-            self._end(Outcome.SPOOFED, "mismatch")
-        else:
-            self._end(Outcome.MALFORMED, "mismatch" if why == "mismatch" else "malformed")
-        return True
-
-    def failed(self, *, ours: bool) -> None:
-        """Nothing will come."""
-        if not ours:
-            self._job.route.upstreams.silent(self._upstream, self._job.driver.now_ms())
-        self._end(Outcome.NO_ROOM if ours else Outcome.UNREACHABLE, "error")
-
-    def _end(self, outcome: Outcome, result: str) -> None:
-        job = self._job
-        job.route.upstreams.count(self._upstream, result)
-        if not job.forward.done:
-            job.act(job.forward.on(self._number, outcome, job.driver.now_ms()))
-
-
-class Probe:
-    """One question to an upstream in doubt: the root's name servers, which every resolver has at hand."""
-
-    def __init__(self, driver: Driver, route: Route, upstream: int, way: Way, query: bytes) -> None:
-        self._driver = driver
-        self._route = route
-        self._upstream = upstream
-        self._query = query
-        self._sent_ms = driver.now_ms()
-        self._timer = driver.loop.call_later(PROBE_TIMEOUT_S, self._end, None)
-        self._cancel = route.client.send(upstream, way, self, probe=True)
-
-    def make(self, identity: int) -> bytes:
-        """Make the query with this ID."""
-        return identity.to_bytes(2, "big") + self._query[2:]
-
-    def packet(self, identity: int, packet: bytes) -> bool:
-        """Take a packet: any response to our ID shows life."""
-        if len(packet) < 12 or packet[:2] != identity.to_bytes(2, "big") or not packet[2] & 0x80:
-            return False
-        self._end(self._driver.now_ms() - self._sent_ms)
-        return True
-
-    def failed(self, *, ours: bool) -> None:
-        """Nothing will come."""
-        if ours:
-            self._timer.cancel()
-            self._route.upstreams.not_probed(self._upstream, self._driver.now_ms())
-        else:
-            self._end(None)
-
-    def _end(self, rtt_ms: float | None) -> None:
-        self._timer.cancel()
-        self._cancel()
-        self._route.upstreams.probed(self._upstream, rtt_ms, self._driver.now_ms())

@@ -94,7 +94,7 @@ class Resolver:
         sys.setswitchinterval(SWITCH_S)
         async with self._changing:
             self._driver = self._new_driver(config)
-            self._driver.follow(config.dns.upstreams)
+            self._driver.follow(config.dns.upstreams, config.dns.upstream_ca)
             await self._install(config, live)
             self._collector.settle()
             await self._open_doors(config, sockets)
@@ -114,7 +114,7 @@ class Resolver:
             if config.dns.cache_bytes != old.dns.cache_bytes:
                 self._retired.append(self._driver)
                 self._driver = self._new_driver(config)
-            self._driver.follow(config.dns.upstreams)
+            self._driver.follow(config.dns.upstreams, config.dns.upstream_ca)
             await self._install(config, self._live)
             await self._open_doors(config, sockets)
 

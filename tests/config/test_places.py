@@ -59,17 +59,34 @@ def test_endpoints_are_read_as_written(address: IPv4Address | IPv6Address, port)
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [("udp://192.0.2.53", "udp://192.0.2.53:53"), ("tcp://[2001:db8::53]:5353", "tcp://[2001:db8::53]:5353")],
+    [
+        ("udp://192.0.2.53", "udp://192.0.2.53:53"),
+        ("tcp://[2001:db8::53]:5353", "tcp://[2001:db8::53]:5353"),
+        ("tls://Resolver.Example.@192.0.2.53", "tls://resolver.example@192.0.2.53:853"),
+        ("tls://xn--bcher-kva.example@[2001:DB8::53]:8853", "tls://xn--bcher-kva.example@[2001:db8::53]:8853"),
+    ],
 )
 def test_upstreams(text, shown):
-    assert str(p.upstream(text)) == shown
+    read = p.upstream(text)
+    assert str(read) == shown
+    assert p.upstream(shown) == read
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("192.0.2.53:53", "udp://"),
-        ("tls://resolver.example@192.0.2.53", "not built yet"),
+        ("tls://192.0.2.53", 'lacks the name that the certificate must have: "tls://resolver.example@192.0.2.53:853"'),
+        ("tls://@192.0.2.53", "not the name of a host"),
+        ("tls://192.0.2.53@192.0.2.53", "not the name of a host"),
+        ("tls://b\u00fccher.example@192.0.2.53", "not the name of a host"),
+        ("tls://*.example@192.0.2.53", "not the name of a host"),
+        ("tls://a..example@192.0.2.53", "not the name of a host"),
+        (f"tls://{'a' * 64}.example@192.0.2.53", "not the name of a host"),
+        (f"tls://{'a.' * 130}example@192.0.2.53", "not the name of a host"),
+        ("tls://resolver.example@resolver.example", "not looked up"),
+        ("tls://a@b@192.0.2.53", "not the name of a host"),
+        ("udp://resolver.example@192.0.2.53", "no certificate to check a name with"),
         ("https://192.0.2.53/dns-query", "not built yet"),
         ("ud://192.0.2.53", "did you mean"),
         ("udp://resolver.example:53", "not looked up"),

@@ -12,6 +12,8 @@ import pytest
 
 from blockd.dns import driver as driver_file
 from blockd.dns import upstreams as upstreams_file
+from blockd.dns.query import driver as query_file
+from blockd.dns.route import driver as route_file
 from blockd.dns.upstreams import SENDS_MAX
 from tests.dns.running import Running, addresses, configured, ede, until
 from tests.dns.upstream import ADDRESS, CLOSE, Gate, Upstream, free_port
@@ -36,7 +38,7 @@ def quick(monkeypatch):
     from blockd.dns import forward
 
     monkeypatch.setattr(forward, "TIMEOUT_MS", dict.fromkeys(upstreams_file.Way, 150))
-    monkeypatch.setattr(driver_file, "PROBE_TIMEOUT_S", 0.15)
+    monkeypatch.setattr(route_file, "PROBE_TIMEOUT_S", 0.15)
 
 
 # The plain way
@@ -313,7 +315,7 @@ def test_spoof_flood_from_the_upstreams_address_goes_to_tcp():
     def flood(query):
         if query.tcp:
             yield query.address()
-        for guess in range(driver_file.WRONG_MAX):
+        for guess in range(query_file.WRONG_MAX):
             yield (query.message.id + 1 + guess & 0xFFFF).to_bytes(2, "big") + query.address()[2:]
 
     with Upstream(flood) as up, Running(configured(up.port)) as r:

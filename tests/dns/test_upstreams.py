@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blockd.config.schema import Endpoint, Upstream
-from blockd.dns.upstreams import PROBE_FIRST_MS, PROBE_LAST_MS, RESULTS, SENDS_MAX, SUSPECT_AFTER, Choice, Upstreams, Way
+from blockd.dns.upstreams import HEDGED, PROBE_FIRST_MS, PROBE_LAST_MS, RESULTS, SENDS_MAX, SUSPECT_AFTER, Choice, Upstreams, Way
 
 A = Upstream("udp", Endpoint("192.0.2.1", 53))
 B = Upstream("tcp", Endpoint("2001:db8::1", 5353))
@@ -72,7 +72,7 @@ def test_when_all_are_down_each_is_asked_once():
     health = two()
     take_down(health, 0)
     take_down(health, 1)
-    assert health.order() == (Choice(0, Way.UDP, 1), Choice(1, Way.TCP, 1))
+    assert health.order() == (Choice(0, Way.UDP, 1, good=False), Choice(1, Way.TCP, 1, good=False))
     assert not health.any_up
 
 
@@ -130,4 +130,4 @@ def test_rows_for_status_and_metrics():
     take_down(health, 0)
     rows = health.rows()
     assert [(r["address"], r["up"]) for r in rows] == [("udp://192.0.2.1:53", False), ("tcp://[2001:db8::1]:5353", True)]
-    assert rows[1]["requests"] == {**dict.fromkeys(RESULTS, 0), "timeout": 1}
+    assert rows[1]["requests"] == {**dict.fromkeys((*RESULTS, HEDGED), 0), "timeout": 1}
