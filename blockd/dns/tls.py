@@ -83,7 +83,7 @@ def what_broke(error: BaseException | None, name: str) -> tuple[Broken, str]:
         what = "was revoked" if code == _REVOKED else f"is not valid (OpenSSL's verify error {code})"
         return Broken.CERTIFICATE, f"its certificate {what}: nothing is sent to it"
     if isinstance(error, ssl.SSLError):
-        reason = (error.reason or "no reason given").replace("_", " ").lower()
+        reason = str(getattr(error, "reason", None) or "no reason given").replace("_", " ").lower()
         return Broken.HANDSHAKE, f"TLS does not come about: {reason}"
     return Broken.HANDSHAKE, "it ends connections while TLS is being set up: is there a DNS-over-TLS server at this port?"
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockd.dns.forward import DEADLINE_MS, TIMEOUT_MS, Fail, Finish, Forward, Outcome, Send, Stale, TimedOut
+from blockd.dns.forward import DEADLINE_MS, STALE_MS, TIMEOUT_MS, Fail, Finish, Forward, Outcome, Send, Stale, TimedOut, Tried
+from blockd.dns.hedge import QUERIES_A_HEDGE, Budget
 from blockd.dns.upstreams import SENDS_MAX, Choice, Way
 
 UDP, TCP = Way.UDP, Way.TCP
@@ -173,3 +174,174 @@ def test_any_course_of_events_ends_within_its_limits(servers, steps):
     for choice in order:
         for way in Way:
             assert sum(a.upstream == choice.upstream and a.way is way for a in machine.attempts) <= SENDS_MAX
+
+
+# Hedging
+
+
+def rich():
+    budget = Budget()
+    for _ in range(QUERIES_A_HEDGE):
+        budget.earn()
+    return budget
+
+
+LATE = (Choice(0, UDP, late_ms=40), Choice(1, UDP, late_ms=30), Choice(2, UDP, late_ms=30))
+
+
+def hedged(order=LATE, **more):
+    return Dialogue(order, budget=rich(), **more).begin(Send(0, 0, UDP)).at(40).tick(Send(1, 1, UDP, hedge=True))
+
+
+def test_a_late_query_goes_to_the_next_good_upstream_too_and_the_first_answer_wins():
+    hedged().at(45).on(1, Outcome.ANSWER, Finish(1)).on(0, Outcome.ANSWER)
+    hedged().at(45).on(0, Outcome.ANSWER, Finish(0))
+
+
+def test_a_query_is_hedged_once():
+    d = hedged()
+    assert d.machine.due_ms == 1000
+    d.at(1000).tick(TimedOut(0)).at(1040).tick(TimedOut(1), Send(2, 2, UDP))
+    assert d.machine.due_ms == STALE_MS
+
+
+def test_an_answer_in_time_is_not_hedged():
+    d = Dialogue(LATE, budget=rich()).begin(Send(0, 0, UDP)).at(39).tick().on(0, Outcome.ANSWER, Finish(0)).at(50).tick()
+    assert d.machine.done
+
+
+def test_without_a_budget_or_samples_or_another_good_one_nothing_is_hedged():
+    for order, budget in (
+        (LATE, None),
+        (LATE, Budget()),
+        (TWO, rich()),
+        ((Choice(0, UDP, late_ms=40),), rich()),
+        ((Choice(0, UDP, late_ms=40), Choice(1, UDP, good=False)), rich()),
+    ):
+        Dialogue(order, budget=budget).begin(Send(0, 0, UDP)).at(40).tick().at(999).tick()
+
+
+def test_a_hedge_that_could_not_be_sent_costs_nothing():
+    budget = rich()
+    Dialogue((Choice(0, UDP, late_ms=40), Choice(1, UDP, good=False)), budget=budget).begin(Send(0, 0, UDP)).at(40).tick()
+    assert budget.take()
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILURE, Outcome.UNREACHABLE, Outcome.MALFORMED, Outcome.NO_ROOM])
+@pytest.mark.parametrize("number", [0, 1])
+def test_when_one_of_two_fails_the_other_is_waited_for(outcome, number):
+    hedged().at(45).on(number, outcome).at(60).on(1 - number, Outcome.ANSWER, Finish(1 - number))
+
+
+def test_a_failure_before_it_is_late_goes_on_at_once_and_the_next_may_be_hedged():
+    d = Dialogue(LATE, budget=rich()).begin(Send(0, 0, UDP)).at(10).on(0, Outcome.UNREACHABLE, Send(1, 1, UDP))
+    d.at(40).tick(Send(2, 2, UDP, hedge=True))
+
+
+def test_a_truncated_hedge_goes_to_tcp_there():
+    hedged().at(45).on(1, Outcome.TRUNCATED, Send(2, 1, TCP)).at(50).on(2, Outcome.ANSWER, Finish(2))
+
+
+# An old answer
+
+
+def test_after_the_client_response_timer_an_old_answer_is_offered_once_and_the_query_goes_on():
+    d = Dialogue(ONE).begin(Send(0, 0, UDP)).at(1000).tick(TimedOut(0), Send(1, 0, UDP))
+    assert d.machine.due_ms == STALE_MS
+    assert d.machine.tick(STALE_MS) == [Stale()]
+    assert d.machine.tick(STALE_MS) == []
+    d.at(1900).on(1, Outcome.ANSWER, Finish(1))
+
+
+# What a native thread tried before
+
+
+def tried(why, order=TWO, upstream=0):
+    return Dialogue(order, tried=Tried(upstream, why))
+
+
+@pytest.mark.parametrize("why", ["truncated", "spoofed"])
+def test_what_was_truncated_or_spoofed_goes_to_tcp_at_once(why):
+    tried(why).begin(Send(0, 0, TCP)).at(5).on(0, Outcome.ANSWER, Finish(0))
+
+
+def test_silence_counts_as_a_send_and_a_second():
+    d = tried("timeout").begin(Send(0, 1, UDP))
+    assert d.machine.deadline_ms == DEADLINE_MS - 1000
+    assert d.machine.due_ms == STALE_MS - 1000
+    d.at(1000).tick(TimedOut(0), Send(1, 0, UDP)).at(2000).tick(TimedOut(1), Send(2, 1, UDP)).at(3000).tick(TimedOut(2), Send(3, 0, UDP))
+    assert d.stale
+    d.at(3500).tick(Fail(22))
+
+
+def test_with_one_upstream_silence_leaves_two_sends():
+    d = tried("timeout", ONE).begin(Send(0, 0, UDP)).at(1000).tick(TimedOut(0), Send(1, 0, UDP)).at(2000).tick(TimedOut(1))
+    d.at(DEADLINE_MS - 1000).tick(Fail(22))
+
+
+def test_after_a_failure_the_others_come_first():
+    tried("failed").begin(Send(0, 1, UDP)).on(0, Outcome.FAILURE, Send(1, 0, UDP)).on(1, Outcome.ANSWER, Finish(1))
+
+
+def test_an_upstream_that_is_not_in_the_order_any_more_was_tried_all_the_same():
+    tried("timeout", (Choice(1, UDP),)).begin(Send(0, 1, UDP))
+    tried("truncated", (Choice(1, UDP),)).begin(Send(0, 0, TCP)).on(0, Outcome.UNREACHABLE, Send(1, 1, UDP))
+
+
+HEDGING = st.lists(
+    st.builds(lambda way, sends, good, late: (way, sends, good, late), st.sampled_from(Way), st.integers(1, SENDS_MAX), st.booleans(),
+              st.none() | st.integers(10, 500)), max_size=4)  # fmt: skip
+TRIES = st.none() | st.builds(Tried, st.integers(0, 3), st.sampled_from(["timeout", "truncated", "failed", "spoofed"]))
+
+
+@given(HEDGING, STEPS, TRIES, st.integers(0, 60))
+def test_any_course_with_hedges_ends_once_and_sends_within_its_limits(servers, steps, before, earned):
+    order = tuple(Choice(i, way, sends, good, late) for i, (way, sends, good, late) in enumerate(servers))
+    budget = Budget()
+    for _ in range(earned):
+        budget.earn()
+    machine, now, ends, hedges, stales = Forward(order, 0, budget=budget, tried=before), 0, 0, 0, 0
+    actions = machine.begin(0)
+    for outcome, pick, wait in [*steps, *[(None, 0, 0)] * 60, *[(Outcome.ANSWER, 0, 0)] * 3]:
+        assert not ends or not actions, "nothing happens after the end"
+        ends += sum(isinstance(a, Finish | Fail) for a in actions)
+        hedges += sum(isinstance(a, Send) and a.hedge for a in actions)
+        stales += sum(isinstance(a, Stale) for a in actions)
+        assert ends == machine.done
+        assert machine.done or machine.due_ms <= machine.deadline_ms <= DEADLINE_MS
+        assert sum(isinstance(a, Send) for a in actions) <= 1
+        if outcome is None or not machine.attempts:
+            now = max(now, machine.due_ms) if not wait else now + wait
+            actions = machine.tick(now)
+        else:
+            actions = machine.on(pick % len(machine.attempts), outcome, now)
+    assert machine.done
+    assert (ends, actions) == (1, [])
+    assert hedges <= min(1, (earned + 1) // QUERIES_A_HEDGE)
+    assert stales <= 1
+    for upstream in range(4):
+        for way in Way:
+            sent = sum(a.upstream == upstream and a.way is way for a in machine.attempts)
+            assert sent + (before is not None and before.upstream == upstream and way is UDP) <= SENDS_MAX
+
+
+@given(st.integers(0, 1), st.integers(0, 400), st.integers(0, 400))
+def test_the_crash_of_one_upstream_loses_no_query(dead, answers_after, late):
+    """One of two upstreams dies at any moment; the other answers in time: the client has an answer before the deadline."""
+    order = (Choice(0, UDP, late_ms=max(late, 10)), Choice(1, UDP, late_ms=max(late, 10)))
+    machine, now, done = Forward(order, 0, budget=rich()), 0, None
+    sent = [(0, a) for a in machine.begin(0)]
+    while not machine.done:
+        alive = [
+            (at + answers_after, a.attempt)
+            for at, a in sent
+            if isinstance(a, Send) and a.upstream != dead and machine.attempts[a.attempt].open
+        ]
+        due = min([machine.due_ms, *(at for at, _ in alive)])
+        now = max(now, due)
+        ready = [number for at, number in alive if at <= now]
+        actions = machine.on(ready[0], Outcome.ANSWER, now) if ready else machine.tick(now)
+        sent += [(now, a) for a in actions if isinstance(a, Send)]
+        done = actions[-1] if actions else None
+    assert isinstance(done, Finish)
+    assert now < DEADLINE_MS

@@ -131,3 +131,106 @@ def test_rows_for_status_and_metrics():
     rows = health.rows()
     assert [(r["address"], r["up"]) for r in rows] == [("udp://192.0.2.1:53", False), ("tcp://[2001:db8::1]:5353", True)]
     assert rows[1]["requests"] == {**dict.fromkeys((*RESULTS, HEDGED), 0), "timeout": 1}
+
+
+# Native threads
+
+C = Upstream("udp", Endpoint("192.0.2.3", 53))
+T = Upstream("tls", Endpoint("192.0.2.4", 853), "resolver.example")
+
+
+def row(number, ok=0, timeout=0, refused=0, mismatch=0, malformed=0):
+    return number, ok, timeout, refused, mismatch, malformed, 10.0
+
+
+def requests(health, upstream):
+    return {result: n for result, n in health.rows()[upstream]["requests"].items() if n}
+
+
+def test_native_threads_get_the_good_plain_ones_that_come_first():
+    assert Upstreams((A, C), 7).plain(0) == ((7, A.endpoint), (8, C.endpoint))
+    assert Upstreams((A, T, C)).plain(0) == ((0, A.endpoint),)
+    assert Upstreams((T, A)).plain(0) == ()
+    assert Upstreams((B, A)).plain(0) == ()
+    assert Upstreams(()).plain(0) == ()
+
+
+def test_a_suspect_is_not_for_native_threads():
+    health = Upstreams((A, C))
+    silence(health, 0)
+    assert health.plain(0) == ((1, C.endpoint),)
+    silence(health, 1)
+    assert health.plain(0) == ()
+    health.probed(1, 4.0, 10)
+    assert health.plain(10) == ((1, C.endpoint),)
+
+
+def test_native_sums_are_read_as_differences_of_each_thread():
+    health = Upstreams((A, C), 5)
+    health.take_native(0, [row(5, ok=10, refused=1), row(6)], 0)
+    health.take_native(1, [row(5, ok=7, mismatch=2)], 0)
+    health.take_native(0, [row(5, ok=12, refused=1, malformed=1), row(6, timeout=1)], 250)
+    assert requests(health, 0) == {"ok": 19, "refused": 1, "mismatch": 2, "malformed": 1}
+    assert requests(health, 1) == {"timeout": 1}
+
+
+def test_native_sums_that_went_back_began_again():
+    health = Upstreams((A,))
+    health.take_native(0, [row(0, ok=10)], 0)
+    health.take_native(0, [row(0, ok=3)], 0)
+    health.take_native(0, [], 0)
+    health.take_native(0, [row(0, ok=2)], 0)
+    assert requests(health, 0) == {"ok": 15}
+    health.forget_native(0)
+    health.take_native(0, [row(0, ok=2)], 0)
+    assert requests(health, 0) == {"ok": 17}
+
+
+def test_rows_of_another_configuration_are_nobodys():
+    health = Upstreams((A,), 5)
+    health.take_native(0, [row(4, ok=1), row(6, ok=1)], 0)
+    assert requests(health, 0) == {}
+    assert (health.place(4), health.place(5), health.place(6), health.place(-1)) == (None, 0, None, None)
+
+
+def test_silence_in_native_threads_makes_a_suspect_and_an_answer_ends_it():
+    health = Upstreams((A, C))
+    health.take_native(0, [row(0, ok=1, timeout=50)], 0)
+    assert health.plain(0)[0][0] == 0  # something came
+    health.take_native(0, [row(0, ok=1, timeout=50 + SUSPECT_AFTER)], 250)
+    assert health.plain(250) == ((1, C.endpoint),)
+    assert health.take_probes(250) == [(0, Way.UDP)]
+    health.take_native(0, [row(0, ok=2, timeout=50 + SUSPECT_AFTER)], 500)
+    assert health.plain(500)[0][0] == 0
+
+
+def test_what_native_threads_hedged_went_to_the_second():
+    health = Upstreams((A, C))
+    health.take_native(0, [], 0, hedged=4)
+    health.take_native(0, [], 0, hedged=6)
+    health.take_native(1, [], 0, hedged=1)
+    assert requests(health, 1) == {HEDGED: 7}
+
+
+# Late, and in trouble
+
+
+def test_the_order_says_when_each_is_late():
+    health = two()
+    for _ in range(30):
+        health.answered(0, 33)
+    assert [c.late_ms for c in health.order()] == [33, None]
+
+
+def test_a_trouble_is_told_once_until_it_is_another_and_an_answer_ends_it():
+    health = Upstreams((T,))
+    for _ in range(3):
+        health.trouble(0, "its certificate has expired")
+    assert health.take_troubles() == [(T, "its certificate has expired")]
+    assert health.take_troubles() == []
+    assert health.rows()[0]["why"] == "its certificate has expired"
+    health.answered(0, 5)
+    assert health.take_troubles() == []
+    assert health.rows()[0]["why"] == ""
+    health.trouble(0, "its certificate has expired")
+    assert len(health.take_troubles()) == 1
