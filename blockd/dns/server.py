@@ -23,6 +23,7 @@ import signal
 import socket
 import sys
 import time
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from blockd.config.schema import Endpoint
@@ -257,8 +258,16 @@ class Resolver:
         threads = config.dns.thread_count(len(os.sched_getaffinity(0)))
         udp = {key: sock for key, sock in live.items() if wanted[key] == "udp"}
         failed = self._workers.arrange(self._driver, udp, threads=threads, acl=acl, rate=config.dns.rate_limit)
+        self._follow()
         if failed or wanted.keys() - live.keys():
             LOG.error("a listener of the configuration was not handed over: this process does not answer there; restart it")
+
+    def _follow(self) -> None:
+        """Take in what the native threads know of the upstreams, and tell them which ones they may ask."""
+        now_ms, upstreams = _now_ms(), self._driver.upstreams
+        for number, rows, hedged in self._workers.heard():
+            upstreams.take_native(number, rows, now_ms, hedged)
+        self._workers.follow([(number, ip_address(to.host).packed, to.port) for number, to in upstreams.plain(now_ms)])
 
     def _check_loops(self, config: Config, sockets: Mapping[str, socket.socket]) -> None:
         keys = [key for key, _ in settings.door_keys(config) if key in sockets]
@@ -275,6 +284,7 @@ class Resolver:
         self._lag_worst_s = max(self._lag_worst_s, asyncio.get_running_loop().time() - self._tick_due_s)
         self._ticks += 1
         self._workers.tick()
+        self._follow()
         self._driver.probe()
         self._collector.tick(self._driver.in_flight + len(self._connections))
         if self._ticks % SWEEP_TICKS == 0:

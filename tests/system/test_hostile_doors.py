@@ -273,6 +273,10 @@ def until(true: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
+THREADS = len(os.sched_getaffinity(0))
+FORWARD_POOL = 8  # sockets to its upstream that a thread keeps open (native/forward_socket.h)
+
+
 def settles(daemon: Watched, descriptors: int) -> None:
     """The daemon has no more descriptors than that, after a while: connections upstream rest for 5 s."""
     until(lambda: daemon.descriptors() <= descriptors, f"{descriptors} descriptors at most")
@@ -328,5 +332,5 @@ def test_20000_hostile_messages_cost_neither_memory_nor_descriptors_nor_others_t
     assert grown < RSS_GROWTH_MAX_BYTES, f"{grown >> 10} KiB more"
     assert daemon.refused() - refused > 10_000, "they were looked at, not lost on the way"
     assert len(watch.took) > 10
-    settles(daemon, descriptors)
+    settles(daemon, descriptors + THREADS * FORWARD_POOL)
     assert sorted(watch.took)[-3] < GOOD_S, f"the slowest answers took {sorted(watch.took)[-5:]} s"
