@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 ENFORCEABLE: Final = ("dns", "http_path", "tls_host", "unenforceable")
 """The label `enforceable` of ``blockd_list_entries``: where an entry of that kind can be enforced."""
 
-UPSTREAM_RESULTS: Final = ("ok", "timeout", "refused", "mismatch", "malformed", "error")
-"""The label `result` of ``blockd_upstream_requests_total``. A word that is not here is counted as ``error``."""
+UPSTREAM_RESULTS: Final = ("ok", "timeout", "refused", "mismatch", "malformed", "error", "certificate", "handshake")
+"""The label `result` of ``blockd_upstream_requests_total``. No other word is shown."""
+
+UPSTREAM_HEDGED: Final = "hedged"
+"""Beside the results: queries that an upstream got because another was late, ``blockd_upstream_hedges_total``."""
 
 WORKER_EVENTS: Final = ("forwarded", "coalesced", "hedged", "escalated")
 """The label `event` of ``blockd_worker_events_total``: what native threads did with queries that they could not answer at once."""
@@ -57,7 +60,8 @@ class UpstreamFacts:
 
     address: str  # "udp://192.0.2.53:53"
     up: bool
-    requests: Mapping[str, int] = field(default_factory=dict)  # UPSTREAM_RESULTS -> queries since the resolver process started
+    requests: Mapping[str, int] = field(default_factory=dict)  # UPSTREAM_RESULTS and UPSTREAM_HEDGED -> since the process started
+    why: str = ""  # what is wrong with it, one line; empty: nothing is known
 
 
 @dataclass(frozen=True, slots=True)

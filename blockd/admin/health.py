@@ -39,7 +39,7 @@ def status(facts: Facts) -> dict[str, object]:
         "lists": [_list(one) for one in facts.lists],
         "table": {"entries": facts.table.entries, "bytes": facts.table.bytes},
         "audit": {"origin": facts.audit.origin, "size": facts.audit.size, "root": facts.audit.root, "checkpoint": facts.audit.checkpoint},
-        "upstreams": [{"address": one.address, "up": one.up} for one in facts.upstreams],
+        "upstreams": [{"address": one.address, "up": one.up, "why": one.why} for one in facts.upstreams],
         "workers": {"threads": facts.workers.threads, "running": facts.workers.running, "restarts": facts.workers.restarts},
         "alarms": [{"code": alarm.code, "text": alarm.text} for alarm in facts.alarms],
     }

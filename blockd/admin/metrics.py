@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import choose_encoder, generate_latest
 
-from blockd.admin.facts import ENFORCEABLE, UPSTREAM_RESULTS, WORKER_EVENTS
+from blockd.admin.facts import ENFORCEABLE, UPSTREAM_HEDGED, UPSTREAM_RESULTS, WORKER_EVENTS
 from blockd.counts import layout
 from blockd.counts.tallies import BUCKETS, FIXED
 from blockd.terms import Mode, Result, Source
@@ -169,10 +169,14 @@ def _table_and_audit(facts: Facts) -> Iterator[Metric]:
 
 def _upstreams(facts: Facts, totals: Totals) -> Iterator[Metric]:
     requests: dict[tuple[str, ...], float] = {(one.address, result): 0 for one in facts.upstreams for result in UPSTREAM_RESULTS}
+    hedges: dict[tuple[str, ...], float] = {(one.address,): 0 for one in facts.upstreams}
     for words, value in totals.of("upstream").items():
         if words in requests:  # an upstream that left the configuration leaves the page
             requests[words] = value
+        elif words[1] == UPSTREAM_HEDGED and words[:1] in hedges:
+            hedges[words[:1]] = value
     yield _counter("upstream_requests", "Queries sent to an upstream, by what came of them.", ("upstream", "result"), requests)
+    yield _counter("upstream_hedges", "Queries that an upstream got because another was late.", ("upstream",), hedges)
     yield _gauge(
         "upstream_up", "1 while the upstream answers.", ("upstream",), (((one.address,), float(one.up)) for one in facts.upstreams)
     )

@@ -73,10 +73,15 @@ def report(status: Mapping[str, Any], now: float) -> Iterator[str]:
     yield from show.table(("ROLE", "PID", "STATE"), [(r["name"], str(r["pid"] or "-"), r["state"]) for r in status["roles"]])
     if status["upstreams"]:
         yield ""
-        yield from show.table(("UPSTREAM", "STATE"), [(u["address"], "up" if u["up"] else "DOWN") for u in status["upstreams"]])
+        yield from show.table(("UPSTREAM", "STATE"), [(u["address"], _upstream_state(u)) for u in status["upstreams"]])
     yield ""
     audit = status["audit"]
     yield f"record {one_line(audit['origin'] or '(no origin)')}: {audit['size']} entries, root {one_line(audit['root'][:16] or 'none yet')}"
+
+
+def _upstream_state(row: Mapping[str, Any]) -> str:
+    state = "up" if row["up"] else "DOWN"
+    return f"{state}: {one_line(row['why'])}" if row.get("why") else state
 
 
 def _state(row: Mapping[str, Any]) -> str:

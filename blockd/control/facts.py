@@ -59,7 +59,7 @@ def _missing(config: Config, roles: Sequence[RoleFacts]) -> tuple[RoleFacts, ...
 def _upstream(row: Mapping[str, object]) -> UpstreamFacts:
     requests = row.get("requests")
     counts = {str(word): int(count) for word, count in requests.items()} if isinstance(requests, dict) else {}
-    return UpstreamFacts(str(row["address"]), bool(row["up"]), counts)
+    return UpstreamFacts(str(row["address"]), bool(row["up"]), counts, str(row.get("why", "")))
 
 
 def reported(shown: Facts) -> dict[Key, int]:

@@ -57,6 +57,6 @@ def test_status_has_the_contracts_keys():
     assert shown["roles"][0] == {"name": "resolver", "pid": 101, "state": "ready"}
     assert {"name", "version", "mode", "state", "entries", "rejected", "last_result", "last_success", "expires"} <= shown["lists"][0].keys()
     assert {"origin", "size", "root"} <= shown["audit"].keys()
-    assert shown["upstreams"][1] == {"address": "tcp://192.0.2.54:53", "up": False}
+    assert shown["upstreams"][1] == {"address": "tcp://192.0.2.54:53", "up": False, "why": ""}
     assert shown["ready"] is True
     assert shown["lists"][0]["rejected"] == {"label": 2, "protected": 1}

@@ -36,6 +36,7 @@ CONTRACT = {  # contract.md, "Metrics": name without prefix -> labels
     "audit_tree_size": set(),
     "audit_checkpoint_timestamp_seconds": set(),
     "upstream_requests_total": {"upstream", "result"},
+    "upstream_hedges_total": {"upstream"},
     "upstream_up": {"upstream"},
     "worker_events_total": {"event"},
     "worker_restarts_total": set(),
@@ -128,6 +129,9 @@ def test_upstream_counters_come_from_the_release_never_from_the_facts():
     # Facts have them live; shown live, they would undo the window.
     found = samples(full_facts(), Totals({}))
     assert set(of(found, "upstream_requests_total").values()) == {0.0}
+    hedged = Totals({("upstream", "tcp://192.0.2.54:53", "hedged"): 3, ("upstream", "udp://198.51.100.1:53", "hedged"): 9})
+    shown = of(samples(full_facts(), hedged), "upstream_hedges_total")
+    assert shown == {(("upstream", "udp://192.0.2.53:53"),): 0, (("upstream", "tcp://192.0.2.54:53"),): 3}
     gone = Totals({("upstream", "udp://198.51.100.1:53", "ok"): 9})
     assert not [labels for labels in of(samples(full_facts(), gone), "upstream_requests_total") if "198.51.100.1" in str(labels)]
 

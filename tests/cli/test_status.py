@@ -85,9 +85,9 @@ def test_what_needs_a_person_is_in_capitals():
         "last_success": 0.0,
         "expires": 50.0,
     }
-    status = {**BARE, "lists": [row], "upstreams": [{"address": "udp://192.0.2.53:53", "up": False}]}
+    status = {**BARE, "lists": [row], "upstreams": [{"address": "udp://192.0.2.53:53", "up": False, "why": "its certificate has expired"}]}
     text = "\n".join(report(status, 100.0))
-    for word in ("HELD", "DOWN", "EXPIRED 50s ago", "1,234", "5", "1m ago", "change_cap"):
+    for word in ("HELD", "DOWN", "EXPIRED 50s ago", "1,234", "5", "1m ago", "change_cap", "DOWN: its certificate has expired"):
         assert word in text
 
 

@@ -28,12 +28,13 @@ def test_all_is_well():
         "resolver",
         ready=True,
         listen={"udp": ["127.0.0.1:53"]},
-        upstreams=[{"address": "udp://192.0.2.53:53", "up": True, "requests": {"ok": 3}}],
+        upstreams=[{"address": "udp://192.0.2.53:53", "up": True, "why": "it is late", "requests": {"ok": 3}}],
     )
     shown = built(resolver, peer("web", ready=True, listen={"stop_page": ["127.0.0.1:80"]}))
     assert why_not_ready(shown) == ()
     assert shown.listen == {"udp": ["127.0.0.1:53"], "stop_page": ["127.0.0.1:80"], "admin": ["127.0.0.1:9553"]}
     assert shown.upstreams[0].requests == {"ok": 3}
+    assert shown.upstreams[0].why == "it is late"
     assert [alarm.code for alarm in shown.alarms] == ["x"]
 
 
