@@ -75,7 +75,20 @@ def probe(config: Config) -> Iterator[Finding]:
                 yield Finding(("feeds", at, name), f"{file}: is not TUF root metadata (JSON, _type root): get the publisher's root.json")
             elif file is not None and name in SECRET and file.stat().st_mode & 0o077:
                 yield Finding(("feeds", at, name), f"{file}: others can read it: chmod 600", fatal=False)
+    authorities = config.dns.upstream_ca
+    if authorities is not None and (why := _unreadable(authorities)):
+        yield Finding(("dns", "upstream_ca"), f"{authorities}: {why}")
+    elif authorities is not None and not _has_certificate(authorities):
+        yield Finding(("dns", "upstream_ca"), f"{authorities}: holds no certificate (PEM, BEGIN CERTIFICATE)")
     yield from _accounts(config)
+
+
+def _has_certificate(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return b"-----BEGIN CERTIFICATE-----" in file.read(FILE_MAX_BYTES)
+    except OSError:
+        return False
 
 
 def _unreadable(path: Path) -> str:

@@ -37,6 +37,7 @@ DOWN_AFTER = 2  # probes in a row without an answer
 PROBE_FIRST_MS = 500
 PROBE_LAST_MS = 5000
 SENDS_MAX = 3  # to one server over one transport, for one query (RFC 9520 §3.1)
+WORKERS_MAX = 256  # native threads whose sums are remembered: four times as many as there can be at once
 NUMBERS = 1 << 15  # of upstreams, as native threads know them: 0 and up to this
 
 RESULTS = ("ok", "timeout", "refused", "mismatch", "malformed", "error", "certificate", "handshake")
@@ -144,10 +145,10 @@ class Upstreams:
     def take_native(self, worker: int, rows: Sequence[NativeRow], now_ms: int, hedged: int = 0) -> None:
         """Hear of a native thread's queries: (number, ok, timeout, refused and errors, mismatch, malformed, rtt_ms), sums since it was told whom to ask.
 
-        `worker`: one number a thread; `hedged`: how many it sent to the second in order as well, in sum. Sums that went back began again.
+        `worker`: one number a thread; `hedged`: how many it sent to the second in order as well, in sum since it was made. Sums that went back began again.
         A thread's silence counts towards a suspect only when nothing came in the same time.
         """
-        before, hedged_before = self._native.get(worker, ({}, 0))
+        before, hedged_before = self._native.pop(worker, ({}, hedged))  # what it hedged before was for others
         second = next((place for number, _ in self.plain(now_ms)[1:] if (place := self.place(number)) is not None), None)
         more_hedged = hedged - hedged_before if hedged >= hedged_before else hedged
         if second is not None:
@@ -162,6 +163,8 @@ class Upstreams:
             again = last is None or any(new < old for new, old in zip(row[1:6], last[1:6], strict=True))
             more = row[1:6] if last is None or again else tuple(new - old for new, old in zip(row[1:6], last[1:6], strict=True))
             self._heard(place, more, now_ms)
+        if len(self._native) >= WORKERS_MAX:  # of threads that are long gone: the one that was not heard for the longest time
+            del self._native[next(iter(self._native))]
         self._native[worker] = seen, hedged
 
     def _heard(self, place: int, more: tuple[int, ...], now_ms: int) -> None:
@@ -173,10 +176,6 @@ class Upstreams:
         else:
             for _ in range(min(results["timeout"], SUSPECT_AFTER)):
                 self.silent(place, now_ms)
-
-    def forget_native(self, worker: int) -> None:
-        """A native thread is gone; the next of that number begins at zero."""
-        self._native.pop(worker, None)
 
     @staticmethod
     def _lives(health: _Health) -> None:

@@ -129,3 +129,22 @@ def test_plain_http_beyond_loopback_is_a_fault(tmp_path):
     ]:
         text = re.sub(r'url = "[^"]*"', f'url = "{url}"', MINIMAL + FEED)
         assert bool(examine(write(tmp_path, text)).config) is good, url
+
+
+UPSTREAM_CA = '[dns]\nupstreams = ["tls://resolver.example@198.51.99.53"]\nupstream_ca = "ca.pem"\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(None, "No such file"), (b"", "holds no certificate"), (b"-----BEGIN PRIVATE KEY-----", "holds no certificate")]
+)
+def test_authorities_for_upstreams_that_are_none(tmp_path, content, says):
+    if content is not None:
+        (tmp_path / "ca.pem").write_bytes(content)
+    (fault,) = examine(write(tmp_path, UPSTREAM_CA)).faults
+    assert f"{tmp_path}/blockd.toml:3: dns.upstream_ca: {tmp_path}/ca.pem: " in fault
+    assert says in fault
+
+
+def test_authorities_for_upstreams(tmp_path):
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    assert not examine(write(tmp_path, UPSTREAM_CA)).faults

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from blockd.config.schema import Endpoint, Upstream
-from blockd.dns.upstreams import HEDGED, PROBE_FIRST_MS, PROBE_LAST_MS, RESULTS, SENDS_MAX, SUSPECT_AFTER, Choice, Upstreams, Way
+from blockd.dns.upstreams import (
+    HEDGED,
+    PROBE_FIRST_MS,
+    PROBE_LAST_MS,
+    RESULTS,
+    SENDS_MAX,
+    SUSPECT_AFTER,
+    WORKERS_MAX,
+    Choice,
+    Upstreams,
+    Way,
+)
 
 A = Upstream("udp", Endpoint("192.0.2.1", 53))
 B = Upstream("tcp", Endpoint("2001:db8::1", 5353))
@@ -181,9 +192,6 @@ def test_native_sums_that_went_back_began_again():
     health.take_native(0, [], 0)
     health.take_native(0, [row(0, ok=2)], 0)
     assert requests(health, 0) == {"ok": 15}
-    health.forget_native(0)
-    health.take_native(0, [row(0, ok=2)], 0)
-    assert requests(health, 0) == {"ok": 17}
 
 
 def test_rows_of_another_configuration_are_nobodys():
@@ -206,10 +214,19 @@ def test_silence_in_native_threads_makes_a_suspect_and_an_answer_ends_it():
 
 def test_what_native_threads_hedged_went_to_the_second():
     health = Upstreams((A, C))
-    health.take_native(0, [], 0, hedged=4)
+    health.take_native(0, [], 0, hedged=4)  # under another configuration
     health.take_native(0, [], 0, hedged=6)
+    health.take_native(1, [], 0)
     health.take_native(1, [], 0, hedged=1)
-    assert requests(health, 1) == {HEDGED: 7}
+    assert requests(health, 1) == {HEDGED: 3}
+
+
+def test_threads_that_are_long_gone_are_forgotten():
+    health = Upstreams((A,))
+    for worker in range(WORKERS_MAX + 50):
+        health.take_native(worker, [row(0, ok=1)], 0)
+    assert len(health._native) == WORKERS_MAX
+    assert requests(health, 0) == {"ok": WORKERS_MAX + 50}
 
 
 # Late, and in trouble
