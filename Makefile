@@ -55,7 +55,12 @@ $(VENV)/.built: $(VENV)/.run $(NATIVE) setup.py pyproject.toml
 demo: $(VENV)/.built
 	@$(BIN)/blockd demo $(ARGS)
 
-test: $(VENV)/.built $(VENV)/.dev
+# The XDP program needs clang, which nothing else does.
+$(VENV)/.xdp: $(NATIVE) $(VENV)/.built $(VENV)/.dev
+	@$(BIN)/python setup.py -q build_ext --inplace
+	@touch $@
+
+test: $(VENV)/.built $(VENV)/.dev $(VENV)/.xdp
 	@echo "== tests"
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
@@ -65,7 +70,7 @@ lint: $(VENV)/.built $(VENV)/.dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.built $(VENV)/.dev $(VENV)/.packages-bench
+bench: $(VENV)/.built $(VENV)/.dev $(VENV)/.xdp $(VENV)/.packages-bench
 	@$(BIN)/python bench/run.py $(ARGS)
 
 fuzz: $(VENV)/.built $(VENV)/.dev

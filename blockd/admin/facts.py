@@ -30,6 +30,9 @@ UPSTREAM_HEDGED: Final = "hedged"
 WORKER_EVENTS: Final = ("forwarded", "coalesced", "hedged", "escalated")
 """The label `event` of ``blockd_worker_events_total``: what native threads did with queries that they could not answer at once."""
 
+XDP_MODES: Final = ("native", "generic")
+"""The label `mode` of ``blockd_xdp_attached``."""
+
 ListState = Literal["live", "held", "none"]
 
 
@@ -72,6 +75,18 @@ class WorkerFacts:
     running: int = 0
     restarts: int = 0  # of threads that had ended, since the resolver process started
     events: Mapping[str, int] = field(default_factory=dict)  # WORKER_EVENTS -> since then
+
+
+@dataclass(frozen=True, slots=True)
+class XdpFacts:
+    """The program that answers before the kernel's network stack, as the role xdp and the kernel tell."""
+
+    interface: str = ""  # empty: no role xdp has reported
+    mode: str = "off"  # native | generic | off
+    attached: bool = False  # the kernel names our program on that interface
+    program: int = 0  # its number in the kernel
+    services: int = 0  # addresses that it answers at
+    why_not: str = ""  # one line, when it is not attached
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +135,7 @@ class Facts:
     lists: Sequence[ListFacts] = ()
     audit: AuditFacts = field(default_factory=AuditFacts)
     upstreams: Sequence[UpstreamFacts] = ()
+    xdp: XdpFacts = field(default_factory=XdpFacts)
     workers: WorkerFacts = field(default_factory=WorkerFacts)
     roles: Sequence[RoleFacts] = ()
     listen: Mapping[str, Sequence[str]] = field(default_factory=dict)  # door -> real addresses, "127.0.0.1:5300"

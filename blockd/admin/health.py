@@ -40,6 +40,14 @@ def status(facts: Facts) -> dict[str, object]:
         "table": {"entries": facts.table.entries, "bytes": facts.table.bytes},
         "audit": {"origin": facts.audit.origin, "size": facts.audit.size, "root": facts.audit.root, "checkpoint": facts.audit.checkpoint},
         "upstreams": [{"address": one.address, "up": one.up, "why": one.why} for one in facts.upstreams],
+        "xdp": {
+            "interface": facts.xdp.interface,
+            "mode": facts.xdp.mode,
+            "attached": facts.xdp.attached,
+            "program": facts.xdp.program,
+            "services": facts.xdp.services,
+            "why_not": facts.xdp.why_not,
+        },
         "workers": {"threads": facts.workers.threads, "running": facts.workers.running, "restarts": facts.workers.restarts},
         "alarms": [{"code": alarm.code, "text": alarm.text} for alarm in facts.alarms],
     }

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import choose_encoder, generate_latest
 
-from blockd.admin.facts import ENFORCEABLE, UPSTREAM_HEDGED, UPSTREAM_RESULTS, WORKER_EVENTS
+from blockd.admin.facts import ENFORCEABLE, UPSTREAM_HEDGED, UPSTREAM_RESULTS, WORKER_EVENTS, XDP_MODES
 from blockd.counts import layout
 from blockd.counts.tallies import BUCKETS, FIXED
 from blockd.terms import Mode, Result, Source
@@ -64,6 +64,12 @@ class _Once:
         yield from _table_and_audit(self._facts)
         yield from _upstreams(self._facts, self._totals)
         yield from _workers(self._facts, self._totals)
+        yield _gauge(
+            "xdp_attached",
+            "1 while the kernel names our XDP program on the interface.",
+            ("mode",),
+            (((mode,), float(self._facts.xdp.attached and self._facts.xdp.mode == mode)) for mode in XDP_MODES),
+        )
         yield _counter("stop_page_responses", "Answers of the stop page.", ("status", "language"), _closed(self._totals, "page"))
         yield _counter("limit_reached", "How often a limit was reached.", ("limit",), _closed(self._totals, "limit"))
 

@@ -6,6 +6,7 @@ Exit 0 when the configuration can be used (warnings do not change that), 1 when 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blockd.cli.parser import EXIT_DONE, EXIT_NO, add_config, add_json, print_json, say
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from blockd.cli.parser import Subparsers
     from blockd.config.schema import Config
+
+INTERFACES = Path("/sys/class/net")
 
 EXAMPLES = """\
 examples:
@@ -48,17 +51,26 @@ def run(args: argparse.Namespace) -> int:
         *(identities(report.config) if report.config else ()),
         *(of_state(report.config) if report.config else ()),
     ]
+    faults = [*report.faults, *(of_machine(report.config) if report.config else ())]
     if args.json:
-        print_json({"ok": report.config is not None, "faults": list(report.faults), "warnings": warnings})
-        return EXIT_DONE if report.config else EXIT_NO
-    for fault in report.faults:
+        print_json({"ok": not faults, "faults": faults, "warnings": warnings})
+        return EXIT_NO if faults else EXIT_DONE
+    for fault in faults:
         say(fault)
     for warning in warnings:
         say(f"warning: {warning}")
-    if report.config is None:
+    if report.config is None or faults:
         return EXIT_NO
     print(summary(report.config))
     return EXIT_DONE
+
+
+def of_machine(config: Config) -> Iterator[str]:
+    """Say what this machine lacks that the configuration names."""
+    name = config.dns.xdp_interface
+    if config.dns.xdp != "off" and not (INTERFACES / name).exists():
+        known = ", ".join(sorted(path.name for path in INTERFACES.iterdir())) if INTERFACES.is_dir() else "none"
+        yield f"{config.path}: dns.xdp_interface: this machine has no interface {name}; it has: {known}"
 
 
 def identities(config: Config) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-ROLES = ("all", "resolver", "web", "control")
+ROLES = ("all", "resolver", "web", "control", "xdp")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -27,7 +27,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """The command."""
-    from blockd.control.sockets import ROLES as ALL
     from blockd.control.supervisor import run as supervise
 
-    return supervise(args.config.absolute(), ALL if args.role == "all" else (args.role,))
+    return supervise(args.config.absolute(), args.role)

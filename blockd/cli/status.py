@@ -67,6 +67,13 @@ def report(status: Mapping[str, Any], now: float) -> Iterator[str]:
         again = f", {workers['restarts']} restarts" if workers["restarts"] else ""
         state = "run" if workers["running"] == workers["threads"] else "RUN"
         yield f"  {'threads':<10}{workers['running']} of {workers['threads']} {state}{again}"
+    if (xdp := status.get("xdp", {})).get("interface"):
+        told = (
+            f"{xdp['mode']}, attached (program {xdp['program']}), {xdp['services']} addresses"
+            if xdp["attached"]
+            else f"OFF: {xdp['why_not']}"
+        )
+        yield f"  {'xdp':<10}{one_line(xdp['interface'])}: {one_line(told)}"
     yield ""
     yield from lists(status["lists"], now)
     yield ""

@@ -43,6 +43,7 @@ def cross_check(config: Config) -> Iterator[Finding]:
     yield from _listeners(config)
     yield from _upstreams(config)
     yield from _open_resolver(config)
+    yield from _xdp(config)
     yield from _feeds(config)
     yield from _lists(config)
     yield from _stop_page(config)
@@ -74,7 +75,7 @@ def _at(path: Path, items: Sequence[Endpoint]) -> list[tuple[Path, Endpoint]]:
 
 
 def _upstreams(config: Config) -> Iterator[Finding]:
-    if not config.dns.upstreams:
+    if not config.dns.upstreams and (config.dns.listen or not config.dns.xdp_listen):
         yield Finding(("dns", "upstreams"), 'is empty: name the resolvers that answer what is not blocked, ["udp://192.0.2.53:53"]')
     for at, upstream in enumerate(config.dns.upstreams):
         target = ip_address(upstream.endpoint.host)
@@ -101,6 +102,29 @@ def _open_resolver(config: Config) -> Iterator[Finding]:
             )
     if not config.dns.allow_from and config.dns.listen:
         yield Finding(("dns", "allow_from"), "is empty: every query is refused", fatal=False)
+
+
+def _xdp(config: Config) -> Iterator[Finding]:
+    dns = config.dns
+    if dns.xdp == "off":
+        if dns.xdp_listen:
+            yield Finding(("dns", "xdp_listen"), 'does nothing while dns.xdp is "off": set dns.xdp = "auto"', about=(("dns", "xdp"),))
+        return
+    if not dns.xdp_interface:
+        yield Finding(
+            ("dns", "xdp_interface"), 'is empty: name the interface that queries come in at, such as "eth0"', about=(("dns", "xdp"),)
+        )
+    if not dns.listen and not dns.xdp_listen:
+        yield Finding(("dns", "xdp"), "has nothing to answer at: give dns.listen, or dns.xdp_listen for another resolver's addresses")
+    for at, door in enumerate(dns.listen):
+        if door.port == 0:
+            yield Finding(("dns", "listen", at), "XDP passes what comes to a port that the kernel chooses: name the port", fatal=False)
+    for at, door in enumerate(dns.xdp_listen):
+        path: Path = ("dns", "xdp_listen", at)
+        if door.port == 0:
+            yield Finding(path, "is another resolver's address: name its port")
+        if any(_overlap(door, own) for own in dns.listen):
+            yield Finding(path, f"{door} is this gateway's own listener: xdp_listen is for another resolver", about=(("dns", "listen"),))
 
 
 def _host(url: str) -> str:

@@ -122,8 +122,22 @@ class Dns:
     certificate: Path | None = key(OPTIONAL_PATH, "Certificate chain (PEM) of the encrypted listeners.", None, built=False)
     private_key: Path | None = key(OPTIONAL_PATH, "Private key (PEM) of the encrypted listeners.", None, built=False)
     proxy_protocol_from: tuple[str, ...] = key(NETWORKS, "Networks whose connections begin with a PROXY header.", (), built=False)
-    xdp: str = key(choice("off", "auto", "native", "generic"), "Answer blocked names in the network driver.", "off", built=False)
-    xdp_interface: str = key(text('"eth0"'), "The interface that XDP is attached to.", "", built=False)
+    xdp: str = key(
+        choice("off", "auto", "native", "generic"),
+        "Answer blocked names before the kernel's network stack sees them (Linux 5.18 or newer, libbpf1, capabilities CAP_BPF, CAP_NET_ADMIN and "
+        "CAP_PERFMON): `native` in the network driver, `generic` behind it, `auto` the better of the two that works, or neither. What is not plain "
+        "passes to the resolver as ever.",
+        "off",
+    )
+    xdp_interface: str = key(
+        text('"eth0"', r"[^\s/:]{1,15}", "the name of a network interface"), "The interface that XDP is attached to.", "", example='"eth0"'
+    )
+    xdp_listen: tuple[Endpoint, ...] = key(
+        ENDPOINTS,
+        "Addresses of another resolver on this machine that XDP guards as a sidecar, with `listen` empty: blocked names are answered, everything "
+        "else reaches that resolver untouched. TCP, encrypted DNS and the targets of CNAME records pass it by.",
+        (),
+    )
 
     def thread_count(self, cores: int) -> int:
         """How many threads `threads` means on a machine with this many cores to use."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import blockd
-from blockd.admin.facts import WORKER_EVENTS, Alarm, Facts, RoleFacts, UpstreamFacts, WorkerFacts
+from blockd.admin.facts import WORKER_EVENTS, Alarm, Facts, RoleFacts, UpstreamFacts, WorkerFacts, XdpFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +32,7 @@ def facts(config: Config, state: State, peers: Sequence[Peer], own: RoleFacts, a
         lists=state.lists,
         audit=state.audit,
         upstreams=upstreams,
+        xdp=next((_xdp(peer.health["xdp"]) for peer in peers if peer.health.get("xdp")), XdpFacts()),
         workers=_workers([peer.health["workers"] for peer in peers if peer.health.get("workers")]),
         roles=roles + _missing(config, roles),
         listen=listen,
@@ -49,7 +50,7 @@ def _role(peer: Peer) -> RoleFacts:
 
 def _missing(config: Config, roles: Sequence[RoleFacts]) -> tuple[RoleFacts, ...]:
     """Roles that the configuration gives work to and that are not connected."""
-    wanted = {"resolver": bool(config.dns.listen), "web": bool(config.stop_page.listen)}
+    wanted = {"resolver": bool(config.dns.listen), "web": bool(config.stop_page.listen), "xdp": config.dns.xdp != "off"}
     there = {role.name for role in roles}
     return tuple(
         RoleFacts(name, 0, "down", "it is not connected to control") for name, work in wanted.items() if work and name not in there
@@ -67,6 +68,17 @@ def reported(shown: Facts) -> dict[Key, int]:
     found: dict[Key, int] = {("upstream", one.address, result): count for one in shown.upstreams for result, count in one.requests.items()}
     found |= {("worker", event): count for event, count in shown.workers.events.items()}
     return found | ({("worker_restart",): shown.workers.restarts} if shown.workers.events else {})
+
+
+def _xdp(row: Mapping[str, object]) -> XdpFacts:
+    return XdpFacts(
+        str(row["interface"]),
+        str(row["mode"]),
+        bool(row["attached"]),
+        int(str(row["program"])),
+        int(str(row["services"])),
+        str(row["why_not"]),
+    )
 
 
 def _workers(reports: Sequence[Mapping[str, int]]) -> WorkerFacts:

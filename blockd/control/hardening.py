@@ -9,6 +9,7 @@ import pwd
 import resource
 import signal
 import stat
+import struct
 from typing import TYPE_CHECKING
 
 from blockd.errors import Misconfigured, Unavailable
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_LOWER = 47, 2, 3
+CAPABILITY_VERSION_3 = 0x20080522
 
 OURS = frozenset({
     "feeds", "generations", "lists", "held", "audit", "counts", "control", "current", "table.key", "node.pem", "roles.sock", "admin.sock", "lost+found",
@@ -39,10 +43,37 @@ def end_with_parent(parent: int) -> None:
         raise Unavailable("the supervisor has ended before this role began")
 
 
-def _prctl(option: int, value: int) -> None:
+def _prctl(option: int, value: int, other: int = 0) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, value, 0, 0, 0) != 0:
+    if libc.prctl(option, value, other, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl failed")
+
+
+def _capset(effective: int, permitted: int, inheritable: int) -> None:
+    """Set this thread's capabilities (capset(2)); each is a set as bits."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
+    halves = [struct.pack("=III", *(bits >> shift & 0xFFFFFFFF for bits in (effective, permitted, inheritable))) for shift in (0, 32)]
+    if libc.capset(header, b"".join(halves)) != 0:
+        raise OSError(ctypes.get_errno(), "capset failed")
+
+
+def capabilities_of_this_process() -> int:
+    """What it may do, or may pass on to a role: the permitted set, as bits. 0 where /proc does not say."""
+    with contextlib.suppress(OSError, ValueError), open("/proc/self/status", encoding="ascii") as file:  # noqa: PTH123 -- no path of ours
+        return next((int(line.split()[1], 16) for line in file if line.startswith("CapPrm:")), 0)
+    return 0
+
+
+def pass_on(capabilities: frozenset[int], ours: frozenset[int]) -> None:
+    """In a role's process, before its program begins: give it `capabilities`, and none of `ours` that are not among them.
+
+    An ambient capability is what survives the start of a program without being root (capabilities(7)). One that we do not have ourselves is left
+    out: the role says what it lacks.
+    """
+    for capability in ours:
+        with contextlib.suppress(OSError):
+            _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE if capability in capabilities else PR_CAP_AMBIENT_LOWER, capability)
 
 
 def raise_file_limit() -> None:
@@ -88,8 +119,11 @@ def _is_ours(name: str) -> bool:
     return name in OURS or name.startswith(".") or name.endswith(".lock")
 
 
-def drop_to(user: str) -> None:
-    """Become `user` for good. Nothing to do for "" or when we are it already."""
+def drop_to(user: str, keep: frozenset[int] = frozenset()) -> None:
+    """Become `user` for good. Nothing to do for "" or when we are it already.
+
+    `keep`: capabilities that stay ours to pass on to a role (:func:`pass_on`), without effect in this process.
+    """
     if not user:
         return
     account = _account(user)
@@ -99,7 +133,13 @@ def drop_to(user: str) -> None:
         raise Unavailable(f"only root can become {user}: start blockd as root, or as {user} with CAP_NET_BIND_SERVICE")
     os.initgroups(user, account.pw_gid)
     os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
+    held = sum(1 << capability for capability in keep) & capabilities_of_this_process()
+    if held:
+        _prctl(PR_SET_KEEPCAPS, 1)
     os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
+    if held:
+        _capset(0, held, held)
+        _prctl(PR_SET_DUMPABLE, 0)
 
 
 def _account(user: str) -> pwd.struct_passwd:

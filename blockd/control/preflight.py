@@ -2,6 +2,7 @@
 
 - No other blockd runs these roles on the same directories: it would take the record and the counters away from this one, or this one from it.
 - The table's key can be read, when there is one.
+- What ``xdp = "native"`` or ``"generic"`` needs is there: the compiled program, libbpf, the capabilities.
 - The program that runs the roles can be run by the user that blockd has become.
 """
 
@@ -12,12 +13,19 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from blockd.control.hardening import capabilities_of_this_process
+from blockd.control.roles import CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON
 from blockd.errors import Corrupt, Unavailable
+from blockd.kernel import driver
+from blockd.kernel.store import NOT_BUILT, OBJECT
 from blockd.table.store import KEY_FILE, load_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+
+NEEDED = {"CAP_BPF": CAP_BPF, "CAP_NET_ADMIN": CAP_NET_ADMIN, "CAP_PERFMON": CAP_PERFMON}
 
 
 def lock_roles(runtime_dir: Path, roles: Iterable[str]) -> ExitStack:
@@ -52,3 +60,17 @@ def check_key(state_dir: Path) -> None:
         raise Unavailable(f"{state_dir}: {error}") from None
     except OSError as error:
         raise Unavailable(f"{state_dir / KEY_FILE}: {error.strerror}: give it to the user that blockd runs as") from None
+
+
+def check_xdp(mode: str) -> None:
+    """Unavailable: a part that XDP needs is not there. Not asked for ``auto``, which goes on without."""
+    if mode not in {"native", "generic"}:
+        return
+    if not OBJECT.is_file():
+        raise Unavailable(NOT_BUILT)
+    driver.library()
+    missing = [name for name, number in NEEDED.items() if not capabilities_of_this_process() >> number & 1]
+    if missing:
+        raise Unavailable(
+            f'XDP lacks {", ".join(missing)}: start blockd as root or by systemd/blockd-xdp.service, or set [dns] xdp = "auto" or "off"'
+        )

@@ -54,11 +54,15 @@ def service_for(role: str) -> Service:
         from blockd.stop_page.server import StopPage
 
         return StopPage()
+    if role == "xdp":
+        from blockd.control.xdp import Xdp
+
+        return Xdp()
     if role == "control":
         from blockd.control.server import Control
 
         return Control()
-    raise Misconfigured(f"there is no role {role}: roles are control, resolver, web")
+    raise Misconfigured(f"there is no role {role}: roles are control, resolver, web, xdp")
 
 
 class Role:

@@ -26,6 +26,7 @@ class Health:
     why_not: str = ""
     listen: Mapping[str, Sequence[str]] = field(default_factory=dict)  # door -> ["127.0.0.1:5300"], real ports
     upstreams: Sequence[Mapping[str, object]] = ()  # {"address", "up"}
+    xdp: Mapping[str, object] = field(default_factory=dict)  # of the role xdp: interface, mode, attached, program, services, why_not
     workers: Mapping[str, int] = field(default_factory=dict)  # native threads: threads, running, restarts, events since the process started
 
 

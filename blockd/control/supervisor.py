@@ -20,11 +20,13 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import blockd
 from blockd.config.load import load
 from blockd.control import channel, hardening, logs, notify, preflight
+from blockd.control.roles import CAPABILITIES, capabilities, roles_of
 from blockd.control.sockets import addresses, bind_missing, orphans, spread, usable_cores, wanted
 from blockd.errors import BlockdError, Misconfigured, Unavailable
 
@@ -59,12 +61,12 @@ class Child:
 
 
 class Supervisor:
-    """``await Supervisor(path, roles).run()``: the exit code."""
+    """``await Supervisor(path, roles).run()``: the exit code. `roles`: one of them, or ``all``."""
 
-    def __init__(self, path: Path, roles: Sequence[str]) -> None:
+    def __init__(self, path: Path, roles: str) -> None:
         self._path = path
-        self._roles = tuple(roles)
         self._config: Config = load(path)
+        self._roles = roles_of(self._config, roles)
         self._sockets: dict[str, socket.socket] = {}
         self._threads = 1
         self._children: dict[str, Child] = {}
@@ -79,11 +81,13 @@ class Supervisor:
         hardening.prepare_folders((config.state_dir, config.runtime_dir), config.run.user)
         self._place = preflight.lock_roles(config.runtime_dir, self._roles)
         self._bind(config)
-        hardening.drop_to(config.run.user)
+        hardening.drop_to(config.run.user, capabilities(self._roles))
         preflight.check_key(config.state_dir)
         if config.run.user:
             load(self._path)  # as the roles will: what root alone can read is one line now, not a role that dies again and again
         preflight.check_program(sys.executable)
+        if "xdp" in self._roles:
+            preflight.check_xdp(config.dns.xdp)
         LOG.info("blockd %s starts on %s", blockd.__version__, ", ".join(addresses(self._sockets)) or "no listener")
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(logs.loop_exception_handler)
@@ -184,6 +188,7 @@ class Supervisor:
             str(self._path),
             pass_fds=[theirs.fileno(), *(sock.fileno() for sock in mine.values())],
             env=environment,
+            preexec_fn=partial(hardening.pass_on, CAPABILITIES.get(role, frozenset()), capabilities(tuple(CAPABILITIES))),
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which drains them
         )
 
@@ -302,7 +307,7 @@ class Supervisor:
             keeper.cancel()
 
 
-def run(path: Path, roles: Sequence[str]) -> int:
+def run(path: Path, roles: str) -> int:
     """The daemon, in the foreground. Exit 2 for a bad configuration, 1 when it cannot start; one line each."""
     logs.set_up("supervisor")
     try:
@@ -316,5 +321,5 @@ def run(path: Path, roles: Sequence[str]) -> int:
         return 1
 
 
-async def _run(path: Path, roles: Sequence[str]) -> int:
+async def _run(path: Path, roles: str) -> int:
     return await Supervisor(path, roles).run()

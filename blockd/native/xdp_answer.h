@@ -77,22 +77,42 @@ XDP_INLINE uint64_t xdp_sum(xdp_work *work, uint32_t head, uint32_t tail)
     return sum + ((head & 1) ? __builtin_bswap16(rest) : rest);
 }
 
+/* Give the frame the answer's length. Where there is no room behind it (veth gives a frame little more than it holds) there is room before it:
+ * then the headers move to the front, and the question with them. Returns 0 with the packet as it was. */
+XDP_INLINE int xdp_make_room(struct xdp_md *ctx, const xdp_packet *p, xdp_work *work, uint32_t head, int growth)
+{
+    uint64_t headers = p->dns, question = (uint64_t)head - HEADER_BYTES;
+    if (bpf_adjust_tail(ctx, growth) == 0)
+        return 1;
+    XDP_KEEP(headers);
+    XDP_KEEP(question);
+    if (headers == 0 || headers > sizeof work->headers || question == 0 || question > NAME_WIRE_MAX + 4 || growth <= 0)
+        return 0;
+    if (bpf_adjust_head(ctx, -growth) != 0)
+        return 0;
+    bpf_load(ctx, (uint32_t)growth, work->headers, (uint32_t)headers);
+    bpf_store(ctx, 0, work->headers, (uint32_t)headers);
+    bpf_store(ctx, p->dns + HEADER_BYTES, work->message + HEADER_BYTES, (uint32_t)question);
+    return 1;
+}
+
 /* Returns 0 when user space must answer; the packet is then as it was. */
 XDP_INLINE int xdp_write(struct xdp_md *ctx, void *map, const xdp_policy *policy, const xdp_packet *p, xdp_work *work, const dns_question *q, const xdp_verdict *v, unsigned *rcode)
 {
     *rcode = xdp_rcode(policy, q, v);
     int tail = xdp_tail(map, policy, work, q, v, *rcode);
-    uint32_t head = q->end, bytes = (uint32_t)tail;
+    uint32_t head = q->end;
+    uint64_t bytes = (uint32_t)tail;
     XDP_KEEP(bytes);
     if (tail < 0 || bytes > XDP_TAIL_MAX || head + bytes > answer_room(q, policy->udp_max, 0))
         return 0;
-    uint64_t sum = xdp_sum(work, head, bytes);
-    if (bpf_adjust_tail(ctx, (int)(p->dns + head + bytes) - (int)p->frame_bytes) != 0)
+    uint64_t sum = xdp_sum(work, head, (uint32_t)bytes);
+    if (!xdp_make_room(ctx, p, work, head, (int)(p->dns + head + (uint32_t)bytes) - (int)p->frame_bytes))
         return 0;
     bpf_store(ctx, p->dns, work->message, HEADER_BYTES);
     if (bytes)
-        bpf_store(ctx, p->dns + head, work->tail, bytes);
-    return xdp_turn(ctx, p, head + bytes, sum);
+        bpf_store(ctx, p->dns + head, work->tail, (uint32_t)bytes);
+    return xdp_turn(ctx, p, head + (uint32_t)bytes, sum);
 }
 
 #endif

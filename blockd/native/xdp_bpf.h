@@ -24,6 +24,7 @@ static long (*const bpf_map_push)(void *map, const void *value, uint64_t flags) 
 static uint32_t (*const bpf_cpu)(void) = (void *)BPF_FUNC_get_smp_processor_id;
 static int64_t (*const bpf_csum)(const void *from, uint32_t from_bytes, const void *to, uint32_t to_bytes, uint32_t seed) = (void *)BPF_FUNC_csum_diff;
 static long (*const bpf_adjust_tail)(struct xdp_md *ctx, int delta) = (void *)BPF_FUNC_xdp_adjust_tail;
+static long (*const bpf_adjust_head)(struct xdp_md *ctx, int delta) = (void *)BPF_FUNC_xdp_adjust_head;
 static long (*const bpf_load)(struct xdp_md *ctx, uint32_t at, void *to, uint32_t bytes) = (void *)BPF_FUNC_xdp_load_bytes;
 static long (*const bpf_store)(struct xdp_md *ctx, uint32_t at, void *from, uint32_t bytes) = (void *)BPF_FUNC_xdp_store_bytes;
 static long (*const bpf_repeat)(uint32_t times, void *callback, void *with, uint64_t flags) = (void *)BPF_FUNC_loop;

@@ -35,6 +35,7 @@ typedef struct {
 typedef struct {
     uint8_t message[XDP_QUERY_MAX + 16]; /* room for eight octets from any place in it */
     uint8_t tail[XDP_TAIL_MAX + 16];
+    uint8_t headers[80]; /* of the frame, on their way to another place */
     uint8_t at[128];  /* where each label's length octet is, from the left, counted from the name's start */
     xdp_search a;
     dns_question q;   /* its name stays empty: the message has it */

@@ -38,6 +38,7 @@ CONTRACT = {  # contract.md, "Metrics": name without prefix -> labels
     "upstream_requests_total": {"upstream", "result"},
     "upstream_hedges_total": {"upstream"},
     "upstream_up": {"upstream"},
+    "xdp_attached": {"mode"},
     "worker_events_total": {"event"},
     "worker_restarts_total": set(),
     "workers": set(),

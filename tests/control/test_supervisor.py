@@ -167,7 +167,7 @@ async def test_a_role_that_cannot_be_started_now_is_tried_again(tmp_path, monkey
 
     monkeypatch.setattr("blockd.control.supervisor.asyncio.create_subprocess_exec", refused)
     monkeypatch.setattr("blockd.control.supervisor.PAUSE_FIRST_S", 0.0)
-    supervisor = Supervisor(tmp_path / "blockd.toml", ["control"])
+    supervisor = Supervisor(tmp_path / "blockd.toml", "control")
     keeper = asyncio.create_task(supervisor._keep("control"))
     while len(tried) < 4:
         assert not keeper.done(), keeper.exception()
@@ -199,7 +199,7 @@ async def test_a_part_that_fails_by_a_bug_ends_it_with_a_line(tmp_path, monkeypa
     monkeypatch.setattr(Supervisor, "_live", rests)
     monkeypatch.setattr(Supervisor, part, bug)
     with pytest.raises(ValueError, match="a bug"):
-        await asyncio.wait_for(Supervisor(tmp_path / "blockd.toml", ["web"]).run(), 10)
+        await asyncio.wait_for(Supervisor(tmp_path / "blockd.toml", "web").run(), 10)
     assert caplog.text.count("a part of its supervisor failed") == 1
     assert "ValueError" in caplog.text
 

@@ -30,7 +30,7 @@ OWNERS = {
     "prometheus_client": {"admin/metrics.py"},
     "pyrage": {"feeds/secret.py"},
     "cryptography": {"feeds/keys.py"},
-    "pyroute2": set(),
+    "pyroute2": {"kernel/client.py"},
 }
 
 

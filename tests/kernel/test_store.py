@@ -19,7 +19,23 @@ from blockd.kernel.plan import Interface, Place, plan
 from blockd.kernel.store import Loaded, Policy
 from blockd.terms import Kind
 from tests.kernel.frames import CLIENT4, CLIENT6, MAC, PEER, SERVER4, SERVER6, ethernet, ipv4, ipv6, query4, query6, read, udp
-from tests.native.dns_tools import ADDRESS4, ADDRESS6, CELL, DROP, KEY, NODATA, NONE, NXDOMAIN, REFUSED, SDE, STOP_PAGE, Rig, ask_for, raw_query, wire
+from tests.native.dns_tools import (
+    ADDRESS4,
+    ADDRESS6,
+    CELL,
+    DROP,
+    KEY,
+    NODATA,
+    NONE,
+    NXDOMAIN,
+    REFUSED,
+    SDE,
+    STOP_PAGE,
+    Rig,
+    ask_for,
+    raw_query,
+    wire,
+)
 from tests.system.xdp_gateway import need_bpf
 
 ABORTED, DROPPED, PASS, TX = range(4)
@@ -32,7 +48,11 @@ VERDICTS = [
     (NONE, -1, -1, (CELL + 5,)),
     (NXDOMAIN, 15, CELL, (CELL + 5, CELL + 6, CELL + 7)),  # more shadow hits than the program can count
 ]
-PLACES = (Place((0, 0), frozenset({SERVER4, SERVER6})), Place((100, 0), frozenset({"192.0.2.1"})), Place((200, 7), frozenset({"192.0.2.1"})))
+PLACES = (
+    Place((0, 0), frozenset({SERVER4, SERVER6})),
+    Place((100, 0), frozenset({"192.0.2.1"})),
+    Place((200, 7), frozenset({"192.0.2.1"})),
+)
 ALLOWED = ("198.51.100.0/24", "2001:db8:1::/48")
 
 
@@ -80,7 +100,9 @@ def both(tmp_path_factory):
 
 
 @pytest.mark.parametrize("family", [4, 6])
-@pytest.mark.parametrize("more", [{}, {"use_edns": 0}, {"use_edns": 0, "want_dnssec": True, "payload": 512}, {"use_edns": 0, "options": [SDE]}])
+@pytest.mark.parametrize(
+    "more", [{}, {"use_edns": 0}, {"use_edns": 0, "want_dnssec": True, "payload": 512}, {"use_edns": 0, "options": [SDE]}]
+)
 @pytest.mark.parametrize("qtype", ["A", "AAAA", "HTTPS", "TXT", "ANY", "DS"])
 def test_every_plain_verdict_is_answered_and_as_user_space_does(both, family, more, qtype):
     for number in range(5):
@@ -96,12 +118,18 @@ def test_thousands_of_random_and_damaged_queries(both):
     answered = 0
     for number in range(6000):
         labels = [bytes(dice.randrange(256) for _ in range(dice.choice((1, 3, 7, 8, 15, 63)))) for _ in range(dice.choice((0, 0, 1, 2, 5)))]
-        tail = dice.choice([f"a{dice.randrange(7)}.example", f"A{dice.randrange(7)}.EXAMPLE", "only.exact.example", "deep.a0.example", "good.example"])
+        tail = dice.choice(
+            [f"a{dice.randrange(7)}.example", f"A{dice.randrange(7)}.EXAMPLE", "only.exact.example", "deep.a0.example", "good.example"]
+        )
         name = b"".join(bytes((len(label),)) + label for label in labels) + wire(tail)
         flags = dice.choice((0x0100, 0x0110, 0x0000, 0x0130))
-        message = struct.pack(">6H", dice.randrange(65536), flags, 1, 0, 0, 0) + name + struct.pack(">HH", dice.choice((1, 28, 65, 16, 255)), 1)
+        message = (
+            struct.pack(">6H", dice.randrange(65536), flags, 1, 0, 0, 0) + name + struct.pack(">HH", dice.choice((1, 28, 65, 16, 255)), 1)
+        )
         if dice.random() < 0.5:
-            options = b"".join(struct.pack(">HH", dice.choice((3, 10, 12, 26)), n) + bytes(n) for n in dice.choices((0, 8, 20), k=dice.randrange(4)))
+            options = b"".join(
+                struct.pack(">HH", dice.choice((3, 10, 12, 26)), n) + bytes(n) for n in dice.choices((0, 8, 20), k=dice.randrange(4))
+            )
             opt = struct.pack(">BHHIH", 0, 41, dice.choice((0, 512, 1232, 65535)), dice.choice((0, 0x8000, 0xFF000000)), len(options))
             message = message[:10] + b"\0\x01" + message[12:] + opt + options
         if number % 3 == 0:
@@ -111,6 +139,15 @@ def test_thousands_of_random_and_damaged_queries(both):
             message = bytes(damaged[: dice.choice((len(damaged), len(damaged) - 1, dice.randrange(len(damaged))))])
         answered += both.compare(message, dice.choice((4, 6)))
     assert answered > 1500
+
+
+def test_a_frame_without_room_behind_it_grows_at_its_front(both):
+    """BPF_PROG_TEST_RUN gives a frame what is left of a page: a query that fills it leaves none."""
+    padding = 3520 - len(query4(raw_query("a0.example")))
+    for extra in range(padding - 400, padding, 7):
+        ran = both.run(query4(raw_query("a0.example")) + bytes(extra))
+        assert ran.verdict == TX
+        assert read(ran.packet).payload == both.rig.raw(raw_query("a0.example"))
 
 
 def test_the_longest_name_and_the_most_labels(both):

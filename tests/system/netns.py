@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import dns.exception
@@ -41,7 +42,7 @@ def _ip(*words: str) -> None:
 @contextlib.contextmanager
 def inside(name: str) -> Iterator[None]:
     """This thread is in the namespace; a socket that it makes stays there."""
-    with open("/proc/thread-self/ns/net", "rb") as home, open(f"/run/netns/{name}", "rb") as there:
+    with Path("/proc/thread-self/ns/net").open("rb") as home, Path(f"/run/netns/{name}").open("rb") as there:
         if _libc.setns(there.fileno(), CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), "setns")
         try:
@@ -74,7 +75,16 @@ class Cable:
             _ip("-n", self.server, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", self.client)
             for name, addresses in ((self.server, (SERVER4, SERVER6)), (self.client, (CLIENT4, CLIENT6, OTHER4))):
                 for address in addresses:
-                    _ip("-n", name, "addr", "add", f"{address}/{64 if ':' in address else 24}", *(["nodad"] if ":" in address else []), "dev", "eth0")
+                    _ip(
+                        "-n",
+                        name,
+                        "addr",
+                        "add",
+                        f"{address}/{64 if ':' in address else 24}",
+                        *(["nodad"] if ":" in address else []),
+                        "dev",
+                        "eth0",
+                    )
                 _ip("-n", name, "link", "set", "eth0", "up")
             _ip("-n", self.server, "route", "add", "203.0.113.0/24", "dev", "eth0")
             with inside(self.client):

@@ -40,7 +40,9 @@ def gateway(tmp_path_factory):
     with Cable() as cable:
         (home / "unbound.conf").write_text(UNBOUND.format(home=home, address=SERVER4))
         unbound = subprocess.Popen(
-            ["ip", "netns", "exec", cable.server, need("unbound"), "-c", str(home / "unbound.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["ip", "netns", "exec", cable.server, need("unbound"), "-c", str(home / "unbound.conf")],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         lists = enforce("gambling", "other") + '\n[[lists]]\nname = "hotline/watched"\nmode = "shadow"\n'
         gw = XdpGateway(home, lists=lists, cable=cable, mode="auto", listen=(), xdp_listen=(f"{SERVER4}:53",), pages="[]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from dataclasses import dataclass
+from typing import Self
 
 import pytest
 
@@ -13,6 +14,7 @@ from blockd.kernel import driver
 from blockd.kernel.store import OBJECT
 from tests.system.gateway import BLOCKD, Gateway
 from tests.system.netns import SERVER4, SERVER6, Cable, inside
+from tests.system.upstream import Upstream
 
 
 def need_bpf() -> None:
@@ -76,10 +78,8 @@ every = "1h"
             encoding="utf-8",
         )
 
-    def __enter__(self) -> XdpGateway:
+    def __enter__(self) -> Self:
         if self.upstream is None:
-            from tests.system.upstream import Upstream
-
             with inside(self.cable.server):
                 self.upstream = Upstream()
                 return super().__enter__()
