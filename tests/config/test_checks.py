@@ -88,3 +88,22 @@ def test_what_rests_on_a_bad_value_is_not_said():
     assert not any("no list of" in warning for warning in warnings)
     faults, _ = found('[dns]\nlisten = ["nonsense"]\nupstreams = ["udp://127.0.0.1"]')
     assert len(faults) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('xdp = "auto"\n', "dns.xdp_interface: is empty"),
+        ('xdp_listen = ["198.51.99.1:53"]\n', "does nothing while dns.xdp"),
+        ('xdp = "auto"\nxdp_interface = "eth0"\nlisten = []\n', "has nothing to answer at"),
+        ('xdp = "auto"\nxdp_interface = "eth0"\nlisten = []\nxdp_listen = ["198.51.99.1:0"]\n', "name its port"),
+        ('xdp = "auto"\nxdp_interface = "eth0"\nlisten = ["198.51.99.1:53"]\nxdp_listen = ["198.51.99.1:53"]\n', "own listener"),
+    ],
+)
+def test_xdp_needs_an_interface_and_something_to_answer_at(text, says):
+    assert any(says in fault for fault in judged(MINIMAL + text).faults)
+
+
+def test_a_sidecar_needs_no_upstream():
+    text = '[dns]\nlisten = []\nxdp = "auto"\nxdp_interface = "eth0"\nxdp_listen = ["198.51.99.1:53"]\n'
+    assert not judged(text).faults

@@ -63,8 +63,6 @@ def test_every_fault_is_told_at_once():
         'certificate = "cert.pem"',
         'private_key = "key.pem"',
         'proxy_protocol_from = ["10.0.0.0/8"]',
-        'xdp = "auto"',
-        'xdp_interface = "eth0"',
         "tls_listen = 5",
         '[stop_page]\ntls_listen = ["127.0.0.1:443"]',
         '[web]\nlisten = ["127.0.0.1:5129"]',

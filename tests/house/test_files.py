@@ -46,6 +46,7 @@ ELSEWHERE = {
     "control/service.py": "tests/control/test_line_to_control.py",  # a protocol
     "control/server.py": "tests/system/test_main_job.py",  # wires the parts together: only the whole shows that it does
     "control/state.py": "tests/control/test_showing.py",  # a value
+    "control/xdp.py": "tests/system/test_xdp.py",  # a program in the kernel: only a packet shows what it does
     "errors.py": "tests/control/test_logs.py",  # names
     "terms.py": "tests/table/test_rules.py",  # names
 }
