@@ -91,3 +91,15 @@ def test_a_role_does_not_outlive_its_supervisor():
     with pytest.raises(Unavailable, match="supervisor has ended"):
         hardening.end_with_parent(1 if os.getppid() != 1 else 2)
     subprocess.run([sys.executable, "-c", "pass"], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_role_gets_its_capabilities_and_no_other_does():
+    said = in_child(
+        "import subprocess; from functools import partial; from blockd.control import hardening as h, roles as r\n"
+        "caps = r.capabilities(('xdp',)); h.drop_to('nobody', caps)\n"
+        "for role in ('resolver', 'xdp'):\n"
+        "    give = partial(h.pass_on, r.CAPABILITIES.get(role, frozenset()), caps)\n"
+        "    print(subprocess.run(['grep', 'CapEff', '/proc/self/status'], preexec_fn=give, capture_output=True, text=True).stdout.split()[1])\n"
+    )
+    assert [int(line, 16) for line in str(said).split()] == [0, 1 << 12 | 1 << 38 | 1 << 39]
