@@ -6,17 +6,19 @@ that were lost. A window of the same length without an update comes first: its g
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.programs import Load, command, result
-from bench.queries import name, names, write_queries
+from bench.queries import name, names
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bench.measure import Bench
     from bench.peer.base import Peer
 
 ENTRIES_MIN, ADDED = 100_000, 1_000
@@ -25,7 +27,7 @@ SOCKETS, WINDOW = (
     16,
     1024,
 )  # room for all that a second brings: a server that stands still loses what was asked meanwhile, as with real clients
-QUIET_S, WINDOW_S, PROBE_PAUSE_S, SETTLE_S = 3.0, 120.0, 0.01, 1.0
+QUIET_S, WINDOW_S, PROBE_PAUSE_S, SETTLE_S = 2.0, 60.0, 0.01, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Update:
     lost: int
     sent: int
     wrong: int  # answers that are neither the old list's nor the new one's
+    publish_s: float = 0.0  # what somebody else did before: not part of live_s
 
 
 def _lived(peer: Peer, asked: str, begin: float, until: float) -> float:
@@ -50,24 +53,25 @@ def _lived(peer: Peer, asked: str, begin: float, until: float) -> float:
     return 0.0
 
 
-def _longer(home: Path, peer: Peer, entries: int) -> Path:
-    path = home / f"list-{entries}-and-{ADDED}"
+def _longer(home: Path, peer: Peer, entries: int, turn: int) -> Path:
+    """The list with a thousand names more than in the turn before."""
+    path = home / f"list-{entries}-and-{(turn + 1) * ADDED}"
     if not path.exists():
-        with peer.listed.open(encoding="ascii") as old, path.open("w", encoding="ascii") as new:
-            new.writelines(old)
-            new.writelines(f"{row}\n" for row in names(ADDED, start=entries))
+        with peer.listed.open("rb") as old, path.open("wb") as new:
+            shutil.copyfileobj(old, new, 1 << 20)
+            new.writelines(f"{row}\n".encode() for row in names((turn + 1) * ADDED, start=entries))
     return path
 
 
-def update(program: Path, home: Path, peer: Peer, entries: int) -> Update:
-    """Add a thousand names to the running peer's list under a steady load."""
-    queries = write_queries(home / "queries-update", entries, seed=2)
-    longer = _longer(home, peer, entries)
+def update(bench: Bench, peer: Peer, entries: int, turn: int = 0) -> Update:
+    """Add a thousand names to the running peer's list under a steady load. Turns count from 0, each adds to the one before."""
+    queries = bench.queries(entries)
+    longer = _longer(bench.home, peer, entries, turn)
     peer.publish(longer)
 
     def started(seconds: float) -> subprocess.Popen[str]:
         words = command(
-            program, queries, peer.port, seconds=seconds, mix=MIX, rate=RATE, timeout_ms=TIMEOUT_MS, sockets=SOCKETS, window=WINDOW
+            bench.load, queries, peer.port, seconds=seconds, mix=MIX, rate=RATE, timeout_ms=TIMEOUT_MS, sockets=SOCKETS, window=WINDOW
         )
         return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
@@ -75,7 +79,7 @@ def update(program: Path, home: Path, peer: Peer, entries: int) -> Update:
         return result(process.communicate()[0])
 
     quiet = ended(started(QUIET_S))
-    asked = name(entries + ADDED - 1)
+    asked = name(entries + (turn + 1) * ADDED - 1)
     busy = started(WINDOW_S)
     time.sleep(SETTLE_S)
     begin = time.perf_counter()
@@ -85,10 +89,9 @@ def update(program: Path, home: Path, peer: Peer, entries: int) -> Update:
     busy.terminate()
     seen = ended(busy)
     wrong = seen.answered - round(seen.right() * seen.answered)
-    done = Update(peer.name, entries, live, seen.gap_max_ms, quiet.gap_max_ms, seen.lost, seen.sent, wrong)
-    print(
-        f"  update of {entries:,} under load: {peer.name}: live after {done.live_s:.2f} s, longest gap {done.gap_max_ms:.1f} ms"
-        f" (quiet: {done.quiet_gap_max_ms:.1f} ms), lost {done.lost} of {done.sent}, wrong {done.wrong}",
-        flush=True,
+    done = Update(peer.name, entries, live, seen.gap_max_ms, quiet.gap_max_ms, seen.lost, seen.sent, wrong, getattr(peer, "publish_s", 0.0))
+    bench.say(
+        f"{entries:,} update under load: {peer.name}: live after {done.live_s:.2f} s, longest gap {done.gap_max_ms:.1f} ms"
+        f" (quiet: {done.quiet_gap_max_ms:.1f} ms), lost {done.lost} of {done.sent}, wrong {done.wrong}"
     )
     return done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 from bench.peer.base import Peer, write_rpz
@@ -37,6 +38,7 @@ class Rpz(Peer):
     name = "bind9 RPZ"
     package = "bind9"
     programs = ("named",)
+    can_replace = True
 
     def convert(self, listed: Path) -> None:
         write_rpz(self.folder / "rpz.zone", listed)
@@ -47,3 +49,8 @@ class Rpz(Peer):
 
     def command(self) -> list[str]:
         return [self.program("named") or "named", "-f", "-n", "1", "-U", "1", "-c", str(self.folder / "named.conf")]
+
+    def replace(self, listed: Path) -> None:
+        self.convert(listed)
+        if self.process is not None:
+            self.process.send_signal(signal.SIGHUP)  # as `rndc reload`

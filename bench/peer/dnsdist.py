@@ -6,7 +6,6 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from bench.peer.base import Peer
-from bench.queries import message
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +18,20 @@ cache = newPacketCache(1000000, {{maxTTL=86400}})
 getPool(""):setCache(cache)
 setMaxUDPOutstanding(65535)
 setUDPSocketBufferSizes(4194304, 4194304)
+"""
+# maintenance() is called each second, in a thread of its own
+LOAD_LIST = """function take_list()
+  local listed = newSuffixMatchNode()
+  for row in io.lines("{folder}/list") do listed:add(newDNSName(row)) end
+  addAction(SuffixMatchNodeRule(listed, true), RCodeAction(DNSRCode.NXDOMAIN))
+end
+take_list()
+function maintenance()
+  if os.remove("{folder}/again") then
+    take_list()
+    rmRule(0)
+  end
+end
 """
 
 
@@ -39,12 +52,10 @@ class Cdb(_Dnsdist):
     can_replace = True
 
     def convert(self, listed: Path) -> None:
+        """A small program writes the records as fast as they can be read, so that what is timed is cdb."""
         records = self.folder / "records"
         with listed.open("rb") as rows, records.open("wb") as out:
-            for row in rows:
-                key = message(row.decode("ascii").rstrip())[12:-4]
-                out.write(b"+%d,1:%b->1\n" % (len(key), key))
-            out.write(b"\n")
+            subprocess.run([self.folder.parent.parent / "bin" / "cdb_records"], stdin=rows, stdout=out, check=True)
         subprocess.run(["cdb", "-c", "-t", str(self.folder / "tmp"), str(self.folder / "next.cdb"), str(records)], check=True)
         (self.folder / "next.cdb").rename(self.folder / "list.cdb")
         records.unlink()
@@ -62,14 +73,16 @@ class Cdb(_Dnsdist):
 class SuffixMatchNode(_Dnsdist):
     name = "dnsdist SuffixMatchNode"
     programs = ("dnsdist",)
+    can_replace = True
 
     def convert(self, listed: Path) -> None:
-        (self.folder / "list").unlink(missing_ok=True)
-        (self.folder / "list").symlink_to(listed)
+        (self.folder / "list.next").unlink(missing_ok=True)
+        (self.folder / "list.next").symlink_to(listed)
+        (self.folder / "list.next").rename(self.folder / "list")
 
     def configure(self) -> None:
-        self.write(
-            "listed = newSuffixMatchNode()\n"
-            f'for row in io.lines("{self.folder}/list") do listed:add(newDNSName(row)) end\n'
-            "addAction(SuffixMatchNodeRule(listed, true), RCodeAction(DNSRCode.NXDOMAIN))\n"
-        )
+        self.write(LOAD_LIST.format(folder=self.folder))
+
+    def replace(self, listed: Path) -> None:
+        self.convert(listed)
+        (self.folder / "again").touch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 from bench.peer.base import Peer, write_rpz
@@ -33,7 +34,8 @@ lua-config-file={folder}/rpz.lua
 class Rpz(Peer):
     name = "pdns-recursor RPZ"
     package = "pdns-recursor"
-    programs = ("pdns_recursor",)
+    programs = ("pdns_recursor", "rec_control")
+    can_replace = True
 
     def convert(self, listed: Path) -> None:
         write_rpz(self.folder / "rpz.zone", listed)
@@ -47,3 +49,8 @@ class Rpz(Peer):
 
     def command(self) -> list[str]:
         return [self.program("pdns_recursor") or "pdns_recursor", f"--config-dir={self.folder}"]
+
+    def replace(self, listed: Path) -> None:
+        self.convert(listed)
+        words = [self.program("rec_control") or "rec_control", f"--socket-dir={self.folder}", f"--config-dir={self.folder}"]
+        subprocess.Popen([*words, "reload-lua-config"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -63,6 +63,26 @@ def test_the_ceiling_sends_the_query_back(programs):
         assert s.recv(4096) == query[:2] + b"\x81\x80" + query[4:]
 
 
+def test_the_ceiling_sends_as_many_octets_more_as_it_is_told(programs):
+    query = message("any.example")
+    process = subprocess.Popen([programs["ceiling"], "127.0.0.1", "0", "40"], stdout=subprocess.PIPE, text=True)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.connect(("127.0.0.1", int(process.stdout.readline())))
+            s.settimeout(5)
+            s.send(query)
+            answer = s.recv(4096)
+            assert len(answer) == len(query) + 40
+            assert answer[: len(query)] == query[:2] + b"\x81\x80" + query[4:]
+            s.send(query[:12] + b"\x3f" * 4084)  # no room for more
+            s.send(query)
+            assert s.recv(4096) == answer
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1"])
 def test_they_serve_on_loopback_only(programs, address):
     for name in ("upstream", "ceiling"):
