@@ -126,15 +126,6 @@ class Acl:
     def allows(self, packed: bytes) -> bool: ...
 
 @final
-class UdpDoor:
-    """A bound UDP socket: batches in and out (recvmmsg, sendmmsg), replies from the address that was asked (IP_PKTINFO)."""
-
-    def __init__(self, core: Core, fd: int, family: int, acl: Acl) -> None: ...
-    def poll(self, now_ms: int) -> list[tuple[Ask, Client]]:
-        """Take up to a batch, answer what the core can, return the rest. Never blocks."""
-    def send(self, answers: Sequence[tuple[Client, bytes]]) -> int: ...
-
-@final
 class UdpWorker:
     """A native thread that answers UDP without the GIL: blocked and cached answers, plain forwarding of misses. What needs judgement comes up.
 

@@ -73,6 +73,13 @@ static inline void cache_plan(uint64_t bytes, uint32_t *buckets, uint32_t *units
 /* The two buckets of a key; they may be one. */
 static inline cache_bucket *cache_bucket_of(const cache *c, uint64_t lo, unsigned which) { return &c->buckets[(which ? lo >> 32 : lo) & c->bucket_mask]; }
 
+/* Slots are written under the lock and read under it, but for cache_hint, which takes what it finds for a hint. */
+static inline void cache_set(cache_slot *s, uint32_t tag, uint32_t place)
+{
+    __atomic_store_n(&s->tag, tag, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->place, place, __ATOMIC_RELAXED);
+}
+
 static inline cache_slot *cache_slot_of(const cache *c, uint64_t hi, uint64_t lo)
 {
     uint32_t tag = (uint32_t)(hi >> 32);
@@ -91,7 +98,7 @@ static inline void cache_drop(cache *c, cache_entry *e)
 {
     cache_slot *s = cache_slot_of(c, e->hi, e->lo);
     if (s)
-        s->place = 0;
+        cache_set(s, 0, 0);
     e->live = 0;
     c->entries--;
 }
@@ -114,6 +121,21 @@ static inline cache_entry *cache_find(cache *c, fingerprint key, uint64_t now_ms
     }
     e->used = 1;
     return e;
+}
+
+/* Without the lock: ask memory for the entry that a look-up of this key will most likely read. */
+static inline void cache_hint(const cache *c, fingerprint key)
+{
+    uint32_t tag = (uint32_t)(key.hi >> 32);
+    for (unsigned i = 0; c->units && i < 2 * CACHE_SLOTS; i++) {
+        const cache_slot *s = &cache_bucket_of(c, key.lo, i / CACHE_SLOTS)->slots[i % CACHE_SLOTS];
+        uint32_t place = __atomic_load_n(&s->place, __ATOMIC_RELAXED);
+        if (place && __atomic_load_n(&s->tag, __ATOMIC_RELAXED) == tag) {
+            __builtin_prefetch(cache_at(c, place - 1), 1);
+            __builtin_prefetch((const uint8_t *)cache_at(c, place - 1) + 64);
+            return;
+        }
+    }
 }
 
 static inline void cache_prefetch(const cache *c, fingerprint key)
@@ -150,7 +172,7 @@ static inline void cache_pop(cache *c, uint64_t now_ms, unsigned *chances)
         (*chances)--;
         memmove(cache_at(c, c->head), e, (size_t)n * CACHE_UNIT_BYTES);
         cache_at(c, c->head)->used = 0;
-        s->place = c->head + 1;
+        cache_set(s, s->tag, c->head + 1);
         c->head += n;
         c->filled += n;
         if (c->head == c->units)
@@ -229,8 +251,7 @@ static inline int cache_store(cache *c, const cache_entry *head, const uint8_t *
     e->live = 1;
     e->used = 0;
     memcpy(cache_body(e), body, head->body_bytes);
-    s->tag = (uint32_t)(head->hi >> 32);
-    s->place = c->head + 1;
+    cache_set(s, (uint32_t)(head->hi >> 32), c->head + 1);
     c->head += n;
     c->filled += n;
     if (c->head == c->units)
@@ -241,8 +262,9 @@ static inline int cache_store(cache *c, const cache_entry *head, const uint8_t *
 
 static inline void cache_clear(cache *c)
 {
-    if (c->units)
-        memset(c->buckets, 0, ((size_t)c->bucket_mask + 1) * sizeof(cache_bucket));
+    for (size_t i = 0; c->units && i <= c->bucket_mask; i++)
+        for (unsigned j = 0; j < CACHE_SLOTS; j++)
+            cache_set(&c->buckets[i].slots[j], 0, 0);
     c->head = c->tail = c->filled = 0;
     c->entries = 0;
 }

@@ -40,7 +40,7 @@ int python_append(module_state *state, PyObject *list, const asked *a, PyObject 
 static client_object *pair_parts(module_state *state, PyObject *door, PyObject *pair, char **bytes, Py_ssize_t *size)
 {
     PyObject *client = PyTuple_Check(pair) && PyTuple_Size(pair) == 2 ? PyTuple_GetItem(pair, 0) : 0;
-    if (!client || !Py_IS_TYPE(client, (PyTypeObject *)state->client) || (((client_object *)client)->door != door && !Py_IS_TYPE(door, (PyTypeObject *)state->udp_door))) {
+    if (!client || !Py_IS_TYPE(client, (PyTypeObject *)state->client) || ((client_object *)client)->door != door) {
         PyErr_SetString(PyExc_TypeError, "not a (Client, bytes) of this door");
         return 0;
     }

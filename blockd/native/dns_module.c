@@ -12,7 +12,7 @@ static int module_exec(PyObject *module)
     module_state *s = PyModule_GetState(module);
     if (add_type(module, &client_spec, "Client", &s->client) != 0 || add_type(module, &ask_spec, "Ask", &s->ask) != 0
         || add_type(module, &reply_spec, "Reply", &s->reply) != 0 || add_type(module, &core_spec, "Core", &s->core) != 0
-        || add_type(module, &acl_spec, "Acl", &s->acl) != 0 || add_type(module, &udp_door_spec, "UdpDoor", &s->udp_door) != 0
+        || add_type(module, &acl_spec, "Acl", &s->acl) != 0
         || add_type(module, &udp_worker_spec, "UdpWorker", &s->udp_worker) != 0 || add_type(module, &pending_spec, "Pending", &s->pending) != 0)
         return -1;
     return PyModule_AddIntConstant(module, "QUERY_MAX_BYTES", QUESTION_MESSAGE_MAX);
@@ -26,7 +26,6 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(s->reply);
     Py_VISIT(s->core);
     Py_VISIT(s->acl);
-    Py_VISIT(s->udp_door);
     Py_VISIT(s->udp_worker);
     Py_VISIT(s->pending);
     return 0;
@@ -40,7 +39,6 @@ static int module_clear(PyObject *module)
     Py_CLEAR(s->reply);
     Py_CLEAR(s->core);
     Py_CLEAR(s->acl);
-    Py_CLEAR(s->udp_door);
     Py_CLEAR(s->udp_worker);
     Py_CLEAR(s->pending);
     return 0;

@@ -11,7 +11,7 @@
 #include "worker.h"
 
 typedef struct {
-    PyObject *client, *ask, *reply, *core, *acl, *udp_door, *udp_worker, *pending; /* the types */
+    PyObject *client, *ask, *reply, *core, *acl, *udp_worker, *pending; /* the types */
 } module_state;
 
 typedef struct worker_object worker_object;
@@ -60,10 +60,10 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     udp_client where;
-    PyObject *door; /* the UdpDoor or UdpWorker that it came by */
+    PyObject *door; /* the UdpWorker that it came by */
 } client_object;
 
-extern PyType_Spec client_spec, ask_spec, reply_spec, core_spec, acl_spec, udp_door_spec, udp_worker_spec, pending_spec;
+extern PyType_Spec client_spec, ask_spec, reply_spec, core_spec, acl_spec, udp_worker_spec, pending_spec;
 
 static inline module_state *python_state(PyObject *object) { return PyType_GetModuleState(Py_TYPE(object)); }
 

@@ -73,6 +73,7 @@ static PyObject *worker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     }
     self->w = w;
     self->core = (core_object *)Py_NewRef(core);
+    w->core.policy = self->core->core.policy; /* again: reading the names may have run a caller's code */
     self->next = self->core->workers;
     self->core->workers = self;
     return (PyObject *)self;
@@ -111,7 +112,7 @@ static PyObject *worker_py_add_door(PyObject *object, PyObject *args)
     worker_lock(w);
     w->doors[i].fd = fd;
     w->doors[i].family = (uint8_t)family;
-    w->doors[i].dropped = 0;
+    w->doors[i].dropped = udp_dropped(fd);
     __atomic_store_n(&w->doors[i].state, DOOR_OPEN, __ATOMIC_RELEASE);
     worker_unlock(w);
     worker_wake(w);
@@ -293,7 +294,7 @@ static PyObject *worker_py_poll(PyObject *object, PyObject *none)
     (void)none;
     if (read(w->up, &ignored, sizeof ignored) < 0 && errno != EAGAIN && list)
         PyErr_SetFromErrno(PyExc_OSError);
-    __atomic_store_n(&w->told, 0, __ATOMIC_SEQ_CST); /* before the ring is read: what comes after is told again */
+    (void)__atomic_exchange_n(&w->told, 0, __ATOMIC_ACQ_REL); /* before the ring is read: what comes after is told again */
     for (unsigned i = 0; list && !PyErr_Occurred() && i < POLL_MAX && (a = ring_peek(&w->ring)); i++) {
         if (!python_append(python_state(object), list, a, object))
             break;

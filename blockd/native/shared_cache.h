@@ -11,6 +11,7 @@
 
 #include "cache.h"
 #include "failures.h"
+#include "pages.h"
 
 enum {
     SHARED_PARTS_MAX = 64,
@@ -25,7 +26,8 @@ typedef struct {
 
 typedef struct {
     shared_part *parts;
-    uint32_t n; /* a power of two */
+    uint32_t n;   /* a power of two */
+    pages memory; /* of all caches: a look-up at random would miss the TLB in small pages */
 } shared_cache;
 
 static inline shared_part *shared_lock(const shared_cache *s, fingerprint key)
@@ -37,52 +39,49 @@ static inline shared_part *shared_lock(const shared_cache *s, fingerprint key)
 
 static inline void shared_unlock(shared_part *p) { (void)pthread_mutex_unlock(&p->lock); }
 
-/* Ask memory for what a look-up of this key will read. The arrays never move. */
+/* Ask memory for what a look-up of this key will read: first its part of the index, then, when that is there, the entry. No lock: the arrays
+ * never move. */
 static inline void shared_prefetch(const shared_cache *s, fingerprint key) { cache_prefetch(&s->parts[(uint32_t)key.hi & (s->n - 1)].cache, key); }
+
+static inline void shared_hint(const shared_cache *s, fingerprint key) { cache_hint(&s->parts[(uint32_t)key.hi & (s->n - 1)].cache, key); }
 
 static inline void shared_free(shared_cache *s)
 {
     for (uint32_t i = 0; i < s->n; i++) {
-        free(s->parts[i].cache.buckets);
-        free(s->parts[i].cache.ring);
         free(s->parts[i].failures.entries);
         (void)pthread_mutex_destroy(&s->parts[i].lock);
     }
     free(s->parts);
+    pages_free(&s->memory);
     *s = (shared_cache){ 0 };
 }
 
-static inline int shared_make_part(shared_part *p, uint64_t cache_bytes, uint32_t failure_sets)
-{
-    uint32_t buckets;
-    cache_plan(cache_bytes, &buckets, &p->cache.units);
-    p->cache.bucket_mask = buckets ? buckets - 1 : 0;
-    p->cache.buckets = buckets ? calloc(buckets, sizeof(cache_bucket)) : 0;
-    p->cache.ring = buckets ? calloc(p->cache.units, CACHE_UNIT_BYTES) : 0;
-    p->failures.sets = failure_sets;
-    p->failures.entries = calloc((size_t)failure_sets * FAILURES_WAYS, sizeof(failure));
-    return (!buckets || (p->cache.buckets && p->cache.ring)) && p->failures.entries;
-}
-
-/* Zeroed by the kernel page by page as it is used, so a large cache costs nothing until it fills. Returns 0 when there is no memory. */
+/* Zeroed by the kernel as it is used, so a large cache costs nothing until it fills. Returns 0 when there is no memory. */
 static inline int shared_make(shared_cache *s, uint64_t cache_bytes)
 {
-    uint32_t n = SHARED_PARTS_MAX;
+    uint32_t n = SHARED_PARTS_MAX, buckets, units;
     while (n > 1 && cache_bytes / n < SHARED_PART_BYTES_MIN)
         n /= 2;
-    s->n = 0;
-    s->parts = aligned_alloc(64, n * sizeof *s->parts);
+    *s = (shared_cache){ .parts = aligned_alloc(64, n * sizeof *s->parts) };
     if (!s->parts)
         return 0;
     memset(s->parts, 0, n * sizeof *s->parts);
-    for (; s->n < n; s->n++)
-        (void)pthread_mutex_init(&s->parts[s->n].lock, 0);
-    for (uint32_t i = 0; i < n; i++)
-        if (!shared_make_part(&s->parts[i], cache_bytes / n, FAILURES_MAX / FAILURES_WAYS / n)) {
-            shared_free(s);
-            return 0;
-        }
-    return 1;
+    cache_plan(cache_bytes / n, &buckets, &units);
+    size_t index_bytes = buckets * sizeof(cache_bucket), ring_bytes = (size_t)units * CACHE_UNIT_BYTES;
+    int ok = !buckets || pages_reserve(&s->memory, n * (index_bytes + ring_bytes));
+    for (; s->n < n; s->n++) {
+        shared_part *p = &s->parts[s->n];
+        (void)pthread_mutex_init(&p->lock, 0);
+        if (ok && buckets)
+            p->cache = (cache){ .buckets = (cache_bucket *)(void *)(s->memory.at + s->n * index_bytes), .ring = s->memory.at + n * index_bytes + s->n * ring_bytes,
+                                .units = units, .bucket_mask = buckets - 1 };
+        p->failures.sets = FAILURES_MAX / FAILURES_WAYS / n;
+        p->failures.entries = calloc((size_t)p->failures.sets * FAILURES_WAYS, sizeof(failure));
+        ok = ok && p->failures.entries;
+    }
+    if (!ok)
+        shared_free(s);
+    return ok;
 }
 
 static inline void shared_clear(const shared_cache *s)

@@ -7,6 +7,7 @@
 #define BLOCKD_UDP_H
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -51,7 +52,6 @@ static inline int udp_option(int fd, int level, int name, int value) { return se
  * be told which was asked (`wildcard`), at some 100 ns a datagram. Returns 0 with errno set. */
 static inline int udp_prepare(int fd, int family, int wildcard)
 {
-    (void)udp_option(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
     if (family == 4) {
         (void)udp_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
         return udp_option(fd, IPPROTO_IP, IP_PKTINFO, wildcard) == 0;
@@ -73,6 +73,15 @@ static inline void udp_init(udp_batch *b)
         b->out[i].msg_hdr.msg_iov = &b->out_vec[i];
         b->out[i].msg_hdr.msg_iovlen = 1;
     }
+}
+
+/* How many datagrams found the socket's queue full, since it was made. Asked for now and then: to have the kernel say it with each datagram
+ * (SO_RXQ_OVFL) costs some 50 ns a datagram. */
+static inline uint32_t udp_dropped(int fd)
+{
+    uint32_t memory[SK_MEMINFO_VARS] = { 0 };
+    socklen_t size = sizeof memory;
+    return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &size) == 0 ? memory[SK_MEMINFO_DROPS] : 0;
 }
 
 /* Returns how many datagrams came, 0 for none, -1 with errno. */
@@ -101,14 +110,11 @@ static inline unsigned udp_sender(const udp_address *from, uint8_t address[16])
 }
 
 /* Turn what was received into what is to be sent: the local address that was asked, as source. The interface is named only for
- * link-local addresses, so that the route may go out elsewhere. Returns the octets of control; *dropped is the kernel's count of
- * datagrams that found its queue full, unless it said nothing. */
-static inline size_t udp_reply_from(struct msghdr *m, uint8_t *control, uint32_t *dropped)
+ * link-local addresses, so that the route may go out elsewhere. Returns the octets of control. */
+static inline size_t udp_reply_from(struct msghdr *m, uint8_t *control)
 {
     size_t bytes = 0;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL)
-            memcpy(dropped, CMSG_DATA(c), sizeof *dropped);
         if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
             struct in_pktinfo info;
             memcpy(&info, CMSG_DATA(c), sizeof info);

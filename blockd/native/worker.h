@@ -72,8 +72,9 @@ static inline int worker_follow_doors(worker *w)
     return ok;
 }
 
-/* A descriptor that was closed under us leaves the epoll set without a word. */
-static inline int worker_doors_live(worker *w)
+/* Now and then: are the doors still sockets (a descriptor that was closed under us leaves the epoll set without a word), and what has the
+ * kernel dropped? Returns 0 with errno. */
+static inline int worker_check_doors(worker *w)
 {
     int type;
     socklen_t size = sizeof type;
@@ -81,9 +82,17 @@ static inline int worker_doors_live(worker *w)
     if (now_ms - w->checked_ms < WORKER_CHECK_MS)
         return 1;
     w->checked_ms = now_ms;
-    for (unsigned i = 0; i < WORKER_DOORS_MAX; i++)
-        if (w->doors[i].in_epoll && (getsockopt(w->doors[i].fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_DGRAM))
+    for (unsigned i = 0; i < WORKER_DOORS_MAX; i++) {
+        worker_door *d = &w->doors[i];
+        if (!d->in_epoll)
+            continue;
+        if (getsockopt(d->fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_DGRAM)
             return 0;
+        uint32_t dropped = udp_dropped(d->fd);
+        counts_limit(&w->core.counts, LIMIT_UDP_RECEIVE, (uint32_t)(dropped - d->dropped));
+        d->dropped = dropped;
+    }
+    counts_flush(&w->core.counts);
     return 1;
 }
 
@@ -120,7 +129,7 @@ static inline int worker_turn(worker *w)
     for (unsigned i = 0; drain && i < WORKER_DOORS_MAX; i++) /* what the kernel holds for a door that is to close */
         if (worker_door_state(w, i) == DOOR_DRAINING && !worker_take(w, i))
             return 0;
-    return worker_doors_live(w);
+    return worker_check_doors(w);
 }
 
 static inline void *worker_main(void *argument)
@@ -161,7 +170,8 @@ static inline int worker_start(worker *w)
     int failed = pthread_create(&w->thread, 0, worker_main, w);
     (void)pthread_sigmask(SIG_SETMASK, &before, 0);
     w->running = !failed;
-    w->alive = !failed;
+    if (failed) /* otherwise it is the thread's: it may have ended already */
+        w->alive = 0;
     return failed;
 }
 

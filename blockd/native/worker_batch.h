@@ -51,6 +51,8 @@ static inline void worker_miss(worker *w, unsigned i, const udp_client *client, 
     }
     if (a == &up) {
         counts_limit(&w->core.counts, place == PENDING_NONE ? LIMIT_PENDING : LIMIT_FORWARD_WAITERS, 1);
+        if (place != PENDING_NONE && !f->queries[place].waiters) /* it was opened for this client */
+            forward_forget(f, (uint32_t)place);
         worker_fail(w, a, RCODE_SERVFAIL, EDE_NONE);
         return;
     }
@@ -70,26 +72,16 @@ static inline void worker_miss(worker *w, unsigned i, const udp_client *client, 
     }
 }
 
-/* The control message of an answer to datagram `i`; the kernel's count of lost datagrams is taken on the way. Returns its octets. */
-static inline size_t worker_control(worker *w, worker_door *door, unsigned i, uint8_t *control)
-{
-    uint32_t dropped = door->dropped;
-    if (!w->batch.in[i].msg_hdr.msg_controllen)
-        return 0;
-    size_t bytes = udp_reply_from(&w->batch.in[i].msg_hdr, control, &dropped);
-    counts_limit(&w->core.counts, LIMIT_UDP_RECEIVE, (uint32_t)(dropped - door->dropped));
-    door->dropped = dropped;
-    return bytes;
-}
-
 /* Lay the answer to datagram `i`. */
-static inline void worker_lay_own(worker *w, worker_door *door, unsigned i)
+static inline void worker_lay_own(worker *w, unsigned i)
 {
     udp_batch *b = &w->batch;
-    uint8_t control[UDP_REPLY_CONTROL_BYTES] __attribute__((aligned(8)));
-    size_t bytes = worker_control(w, door, i, control);
-    if (bytes)
+    size_t bytes = 0;
+    if (b->in[i].msg_hdr.msg_controllen) {
+        uint8_t control[UDP_REPLY_CONTROL_BYTES] __attribute__((aligned(8)));
+        bytes = udp_reply_from(&b->in[i].msg_hdr, control);
         memcpy(b->control[i], control, bytes); /* what was received there has been read */
+    }
     udp_lay(b, w->n_out++, &b->address[i], b->in[i].msg_hdr.msg_namelen, b->control[i], bytes, b->answer[i], w->outcome[i].size);
 }
 
@@ -103,7 +95,7 @@ static inline void worker_misses(worker *w, unsigned door, unsigned n)
             continue;
         client.address = w->batch.address[i];
         client.address_bytes = (uint8_t)w->batch.in[i].msg_hdr.msg_namelen;
-        client.control_bytes = (uint8_t)worker_control(w, &w->doors[door], i, client.control);
+        client.control_bytes = (uint8_t)udp_reply_from(&w->batch.in[i].msg_hdr, client.control);
         worker_miss(w, i, &client, &refused);
     }
     forward_flush(&w->forward, &refused);
@@ -125,6 +117,9 @@ static inline void worker_batch(worker *w, unsigned door, unsigned n)
     for (unsigned i = 0; i < n; i++)
         if (w->work[i].going)
             core_decide(&w->core, &w->work[i], w->batch.answer[i], &w->outcome[i]);
+    for (unsigned i = 0; i < n; i++)
+        if (w->work[i].going)
+            shared_hint(w->core.shared, w->work[i].key);
     w->out_door = door;
     for (unsigned i = 0; i < n; i++) {
         core_outcome *o = &w->outcome[i];
@@ -135,7 +130,7 @@ static inline void worker_batch(worker *w, unsigned door, unsigned n)
             continue;
         counts_response(&w->core.counts, o->rcode, o->source);
         by_source[o->source]++;
-        worker_lay_own(w, &w->doors[door], i);
+        worker_lay_own(w, i);
     }
     worker_send(w);
     uint64_t took_ns = worker_clock_ns() - w->now_ns; /* of the batch: each answer left with it */

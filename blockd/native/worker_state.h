@@ -27,7 +27,7 @@ enum { DOOR_FREE, DOOR_OPEN, DOOR_DRAINING, DOOR_DRAINED, DOOR_LEAVING };
 typedef struct {
     int fd;
     uint8_t family, state, in_epoll;
-    uint32_t dropped; /* the kernel's running count, as last seen */
+    uint32_t dropped; /* datagrams that found its queue full, as last seen */
 } worker_door;
 
 /* Figures that Python reads while they grow. */

@@ -59,11 +59,16 @@ static inline int worker_still_passes(worker *w, asked *a)
         worker_up(w, a, ASKED_HITS, -1);
         return 0;
     }
-    if (judged == JUDGED_NOTHING || v->action == ACTION_NONE)
+    int blocks = judged == JUDGED_VERDICT && v->action != ACTION_NONE;
+    if (!blocks && !core_url_host(&w->core, &a->q, &a->hits))
         return 1;
     uint8_t *out = worker_room(w, &a->client);
+    size_t room = answer_room(&a->q, w->core.policy.settings.udp_max, 0);
     memcpy(out, a->question, a->q.end);
-    core_block(&w->core, &a->q, v, out, answer_room(&a->q, w->core.policy.settings.udp_max, 0), &o);
+    if (blocks)
+        core_block(&w->core, &a->q, v, out, room, &o);
+    else
+        core_answered(&o, answer_negative(out, room, &a->q, RCODE_NOERROR, EDE_NONE, w->core.policy.settings.ttl_s), RCODE_NOERROR, SOURCE_POLICY);
     worker_answer(w, a, &o);
     return 0;
 }

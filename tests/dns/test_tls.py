@@ -33,6 +33,7 @@ def test_a_padded_query_tells_nothing_by_its_size_and_asks_the_same(labels, iden
         dns.message.make_query("a.example", "A", options=[dns.edns.GenericOption(12, b"")]).to_wire(),
         b"",
     ],
+    ids=["without OPT", "OPT with an option", "nothing"],
 )
 def test_what_has_no_bare_opt_record_at_its_end_is_left_alone(query):
     assert tls.pad(query) == query
