@@ -17,7 +17,7 @@ help:
 	@echo "make test                 the whole test suite"
 	@echo "make lint                 ruff, mypy, import contracts"
 	@echo "make bench                figures against the peers, on this machine"
-	@echo "make fuzz                 each fuzz target for $(SECONDS_EACH) s"
+	@echo "make fuzz                 each fuzz target, and the UDP worker under the sanitizers, for $(SECONDS_EACH) s"
 
 # System packages: the script asks apt only for what is not there.
 $(VENV)/.packages-run: deploy/packages/run.txt
@@ -75,6 +75,7 @@ bench: $(VENV)/.built $(VENV)/.dev $(VENV)/.xdp $(VENV)/.packages-bench
 
 fuzz: $(VENV)/.built $(VENV)/.dev
 	@for target in tests/fuzz/fuzz_*.py; do $(BIN)/python $$target --seconds $(SECONDS_EACH) || exit 1; done
+	@$(BIN)/python -m tests.native.worker_driver --seconds $(SECONDS_EACH)
 
 # New versions: resolves the ranges of pyproject.toml again, with hashes. Needs uv (pip install uv).
 lock:
