@@ -28,6 +28,7 @@ KEYS = ("rate", "per_cpu")
 BLOCKED_PEER, CACHED_PEER, MIXED_PEER, OF_CEILING, LIST_COSTS, LARGE_BLOCKED, TWO_OF_ONE = 1.6, 1.5, 1.7, 0.9, 0.97, 0.9, 1.7
 OCTETS_AN_ENTRY, READY_SHARE = 24.0, 0.01
 UNMEASURED = "not measured"
+XDP_WANTED, XDP_NOTE = ">= 0.9x", "bench/xdp.py gives the cost of the program alone, in nanoseconds a packet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,20 +160,20 @@ def _update(measured: Measured, entries: int) -> list[Goal]:
 
 
 def _threads(rows: Sequence[Row]) -> Goal:
-    """Two workers against one. The generator shares a core with the second: its processor time is what can be argued from."""
+    """Two workers against one, in bursts during which nothing else needs a core."""
     what, wanted = "two workers on two cores : one", f">= {TWO_OF_ONE}x"
     one, two = _find(rows, OURS, MILLION), _find(rows, TWO_THREADS, MILLION)
     rate, cpu = (None, None) if one is None or two is None else (_paired(two, one, "blocked", key) for key in KEYS)
     if rate is None or cpu is None or two is None:
         return Goal(what, wanted, "-", UNMEASURED)
     shares = [min(run["threads_s"]) / max(run["threads_s"]) for run in two.runs["blocked"] if len(run["threads_s"]) == 2]
-    busy = f"{statistics.median(shares):.2f}" if shares else "one thread had nothing"
-    reached = "yes" if rate >= TWO_OF_ONE else "by processor time" if 2 * cpu >= TWO_OF_ONE and shares else "no"
+    if not shares:
+        return Goal(what, wanted, f"{rate:.2f}x", "no", "one of the two threads had nothing to do")
     note = (
-        f"an answer costs {1 / cpu:.2f} times the processor time that it costs one worker, so two whole cores give {2 * cpu:.2f}x;"
-        f" the plain rate, with the generator on the second core, is {rate:.2f}x; less busy : busier thread {busy}"
+        f"bursts of blocked answers, the generator asleep; an answer costs two workers {1 / cpu:.2f} times the processor time that it costs one;"
+        f" the less busy had {statistics.median(shares):.2f} of the other's"
     )
-    return Goal(what, wanted, f"{2 * cpu:.2f}x", reached, note)
+    return Goal(what, wanted, f"{rate:.2f}x ({2 * cpu:.2f}x by processor time)", _verdict([rate, 2 * cpu], TWO_OF_ONE), note)
 
 
 def judge(measured: Measured) -> list[Goal]:
@@ -198,7 +199,10 @@ def judge(measured: Measured) -> list[Goal]:
         _sizes(f"blocked, {LARGE:,} : {SMALL:,} entries", sizes, "blocked", LARGE, SMALL, LARGE_BLOCKED),
         *_update(measured, MILLION),
         *_update(measured, LARGE),
-        *(Goal(**goal) for goal in measured.xdp),
+        *(
+            [Goal(**goal) for goal in measured.goals]
+            or [Goal("XDP : an empty program, blocked and passing", XDP_WANTED, "-", UNMEASURED, XDP_NOTE)]
+        ),
         _threads(threads),
     ]
     return goals

@@ -3,7 +3,7 @@
  * Closed loop: a port sends again when an answer (or the timeout) frees a place in its window, so that the rate is the server's own; with --rate
  * it sends no faster than that. The ID of a query is random bits over its place in the window, under a mask of its port's own; an answer counts when the
  * ID is that of a query in flight and the question comes back octet for octet. It never sleeps while answers keep coming: a sleeping
- * receiver would cost the server a wake-up for each answer.
+ * receiver would cost the server a wake-up for each answer. With --rate it does, so that what works on an update has the core too.
  *
  *   load --queries FILE --port PORT [--address A] [--seconds S] [--mix B,C,M] [--sockets N] [--window W] [--rate R] [--count N] [--timeout-ms T] [--seed S]
  *
@@ -213,7 +213,7 @@ static void run(load *l)
             continue;
         }
         idle_since = idle_since ? idle_since : now;
-        if (now - idle_since > SPIN_NS)
+        if (l->rate || now - idle_since > SPIN_NS)
             poll(waiting, l->sockets, NAP_MS);
         else
             sched_yield(); /* the upstream has this core too */

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import under_load
 from bench.peer import bind, ceiling, dnsdist, dnsmasq, gateway, knot_resolver, pdns_recursor, unbound
+from bench.peer.base import Peer, thread_seconds
 from bench.programs import CLIENT_CORE, on_core
 from bench.queries import message
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from bench.measure import Bench, Row
-    from bench.peer.base import Peer
 
 PEERS: tuple[type[Peer], ...] = (
     gateway.Blockd,
@@ -43,7 +43,7 @@ PEERS: tuple[type[Peer], ...] = (
 SIZES, LARGE = (1, 100_000, 1_000_000), 10_000_000
 UPDATE_TURNS, READY_TURNS = 3, 5
 TWICE = (gateway.Blockd, dnsdist.Cdb)  # what the goals compare is updated several times; the others once
-THREADS_SOCKETS, THREADS_WINDOW = 32, 8
+BURSTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +198,39 @@ def ready(bench: Bench, options: Options) -> Part:
     return {"ready": [{"peer": peer, "entries": n, **values} for (peer, n), values in middle.items()]}
 
 
+def _burst(bench: Bench, peer: Peer, entries: int, mix: str) -> dict[str, Any]:
+    """Some bursts (bench/burst.c) as one run."""
+    pids = peer.serving()
+    before = thread_seconds(pids)
+    words = ["--queries", bench.queries(entries), "--port", str(peer.port), "--pid", str(pids[0]), "--rounds", str(BURSTS), "--class", mix]
+    done = subprocess.run(on_core(CLIENT_CORE, bench.home / "bin" / "burst", *words), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"burst: {done.stderr.strip()}")
+    seen, after = json.loads(done.stdout), thread_seconds(pids)
+    used = sorted((s - before.get(thread, 0.0) for thread, s in after.items()), reverse=True)
+    return {
+        "rate": statistics.median(seen["rates"]) if seen["rates"] else 0.0,
+        "per_cpu": seen["answered"] / sum(used),
+        "threads_s": [round(s, 4) for s in used if s > sum(used) / 10],
+        "sent": seen["count"] * BURSTS,
+        "lost": seen["count"] * BURSTS - seen["answered"],
+    }
+
+
 def threads(bench: Bench, options: Options) -> Part:
-    """Blockd with one thread on core 0 and with two on both, the generator on core 1 in either case; blocked names of a million."""
-    kinds = [*options.chosen(gateway.Blockd), gateway.BlockdTwoThreads]
-    rows, running = bench.size(SIZES[-1], kinds)
+    """One thread of blockd on core 0, then two on both, while the generator sleeps: bursts that wait in the sockets of a stopped server."""
+    entries = SIZES[-1]
+    rows, running = bench.size(entries, [*options.chosen(gateway.Blockd), gateway.BlockdTwoThreads])
     with stopping(running):
-        bench.turns(running, ("blocked", "cached"), sockets=THREADS_SOCKETS, window=THREADS_WINDOW)
+        for number in range(bench.rounds):
+            for mix in ("blocked", "cached"):
+                for peer, row in running:
+                    seen = _burst(bench, peer, entries, mix)
+                    row.runs.setdefault(mix, []).append({**seen, "round": number})
+                    bench.say(
+                        f"{entries:>10,} {number + 1}/{bench.rounds} {mix:<8}{row.peer:<24}{seen['rate']:>9,.0f}/s {seen['per_cpu']:>9,.0f}/CPU s"
+                        f"  threads {seen['threads_s']}  lost {seen['lost']}"
+                    )
         return {"rows": [asdict(row) for row in rows]}
 
 

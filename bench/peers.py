@@ -34,7 +34,8 @@ from bench.progress import Progress
 if TYPE_CHECKING:
     from bench.peer.base import Peer
 
-PROGRAMS = ("load", "ceiling", "upstream", "cdb_records")
+OUTPUT = Path(__file__).resolve().parents[1] / "build" / "bench"
+PROGRAMS = ("load", "ceiling", "upstream", "cdb_records", "burst")
 
 
 def chosen(text: str) -> tuple[type[Peer], ...]:
@@ -61,18 +62,24 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--no-update", action="store_true", help="leave out the updates under load")
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="keep the parts there, and write peers.md, peers.csv, peers.svg and goals.md"
+        "--output",
+        type=Path,
+        default=OUTPUT,
+        metavar="DIR",
+        help="keep the parts there; goals.md, peers.md, .csv, .svg (default: build/bench)",
     )
     parser.add_argument("--resume", action="store_true", help="leave out the parts that DIR has")
     parser.add_argument("--publish", action="store_true", help="write the figures into the manual and the README")
     return parser.parse_args()
 
 
-def run(args: argparse.Namespace, head: str, output: Path, todo: dict[str, Any]) -> None:
+def run(args: argparse.Namespace, head: str, todo: dict[str, Any]) -> None:
     """Measure the parts, each into its file."""
     options = parts.Options(
         chosen(args.only) if args.only else parts.PEERS, large=args.large, large_wait_s=args.large_wait, updates=not args.no_update
     )
+    for name in todo:
+        (args.output / f"{name}.json").unlink(missing_ok=True)
     progress = Progress({name: seconds for name, (seconds, _) in todo.items()})
     for name, (_, part) in todo.items():
         progress.begin(name)
@@ -86,9 +93,9 @@ def run(args: argparse.Namespace, head: str, output: Path, todo: dict[str, Any])
                 seen = part(bench, options)
         progress.end()
         kept = {"head": head, "part": name, "load_average_before": busy, "took_s": round(time.time() - began, 1), **seen}
-        draft = output / f".{name}.json"
+        draft = args.output / f".{name}.json"
         draft.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-        draft.rename(output / f"{name}.json")
+        draft.rename(args.output / f"{name}.json")
 
 
 def main() -> int:
@@ -103,20 +110,20 @@ def main() -> int:
     if unknown:
         print(f"no part called {', '.join(unknown)}; there are {', '.join(plan)}", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory() as nowhere:
-        output = args.output or Path(nowhere)
-        output.mkdir(parents=True, exist_ok=True)
-        todo = {name: plan[name] for name in wanted if not (args.resume and (output / f"{name}.json").exists())}
-        head = header()
-        print(head, flush=True)
-        run(args, head, output, todo)
-        measured = report.read(output)
-        print("\n" + report.markdown(measured))
-        print(judge.markdown(judge.judge(measured)))
-        if args.output:
-            report.write(output, measured)
-        if args.publish:
-            publish.publish(output, measured)
+    args.output.mkdir(parents=True, exist_ok=True)
+    todo = {name: plan[name] for name in wanted if not (args.resume and (args.output / f"{name}.json").exists())}
+    head = header()
+    print(head, flush=True)
+    run(args, head, todo)
+    measured = report.read(args.output)
+    report.write(args.output, measured)
+    print(f"\n{report.markdown(measured)}\n{judge.markdown(judge.judge(measured))}")
+    if args.publish:
+        try:
+            publish.publish(args.output, measured)
+        except publish.Unpublishable as refused:
+            print(f"not published: {refused}", file=sys.stderr)
+            return 1
     return 0
 
 

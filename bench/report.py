@@ -51,7 +51,7 @@ class Measured:
     rows: dict[str, list[Row]] = field(default_factory=dict)  # by part
     updates: list[dict[str, Any]] = field(default_factory=list)
     ready: list[dict[str, Any]] = field(default_factory=list)
-    xdp: list[dict[str, Any]] = field(default_factory=list)  # goals that another program judges: {goal, figure, reached}
+    goals: list[dict[str, str]] = field(default_factory=list)  # of a part that judges itself: {what, wanted, figure, reached, note}
 
     def commits(self) -> list[str]:
         """The commit of each part's head, once each."""
@@ -70,7 +70,7 @@ def read(folder: Path) -> Measured:
             seen.rows[path.stem] = [Row(**row) for row in part["rows"]]
         seen.updates += part.get("updates", [])
         seen.ready += part.get("ready", [])
-        seen.xdp += part.get("goals", [])
+        seen.goals += part.get("goals", [])
     seen.head = "\n".join(heads)
     octets_an_entry([row for name, rows in seen.rows.items() if name != "threads" for row in rows])
     return seen
