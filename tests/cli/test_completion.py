@@ -54,7 +54,7 @@ CASES = [
     ("blockd ch", {"check"}),
     ("blockd lists ", {"update", "approve", "hold", "rollback", "kill", "resume", "show"}),
     ("blockd lists update --a", {"--all"}),
-    ("blockd run --role ", {"all", "resolver", "web", "control"}),
+    ("blockd run --role ", {"all", "resolver", "web", "control", "xdp"}),
     ("blockd lookup update --j", {"--json"}),  # a word that is a verb elsewhere
     ("blockd completion ", {"bash", "zsh", "fish"}),
     ("blockd check -c some.t", {"some.toml"}),

@@ -21,7 +21,7 @@ def test_an_argument_says_what_it_takes():
     assert kill["-c", "--config"].file
     assert kill["--json",].metavar == ""
     assert by_path["lists", "update"]["LIST"].many
-    assert by_path["run",]["--role",].values == ("all", "resolver", "web", "control")
+    assert by_path["run",]["--role",].values == ("all", "resolver", "web", "control", "xdp")
     assert "/etc/blockd" in by_path["check",]["-c", "--config"].help  # %(default)s is expanded
 
 
