@@ -45,9 +45,12 @@ class Update:
     publish_s: float = 0.0  # what somebody else did before: not part of live_s
 
 
-def _lived(peer: Peer, asked: str, begin: float, until: float) -> float:
+def _lived(peer: Peer, listed: str, begin: float, until: float) -> float:
+    """Seconds from `begin` until the name is blocked; 0 when it is not in time. Each probe asks a new name below it: one asked before may be cached."""
+    number = 0
     while time.perf_counter() - begin < until:
-        if peer.blocks(asked):
+        number += 1
+        if peer.blocks(f"p{number}.{listed}"):
             return time.perf_counter() - begin
         time.sleep(PROBE_PAUSE_S)
     return 0.0
