@@ -36,5 +36,5 @@ class Progress:
 
     def say(self, text: str) -> None:
         """One line, at once."""
-        left = self.left_s()
-        print(f"[{self._name}, {left // 60:.0f}:{left % 60:02.0f} left] {text}", flush=True)
+        minutes, seconds = divmod(int(self.left_s()), 60)
+        print(f"[{self._name}, {minutes}:{seconds:02} left] {text}", flush=True)
