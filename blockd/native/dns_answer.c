@@ -115,7 +115,13 @@ static PyObject *known(PyObject *object, PyObject *args, const char *format, int
     core_outcome o;
     if (!PyArg_ParseTuple(args, format, &argument, &now) || !python_ask(argument, python_state(object), &ask) || !python_milliseconds(now, &now_ms))
         return 0;
-    core_known(&self->core, &ask->a.q, ask->a.key, now_ms, stale_now, self->answer, begin(self, ask), &o);
+    const dns_question *q = &ask->a.q;
+    size_t room = begin(self, ask);
+    core_look_up(&self->core, &q->name, &o.hits); /* a combination that Python lets pass can name a host of URL entries */
+    if (core_url_host(&self->core, q, &o.hits))
+        core_answered(&o, answer_negative(self->answer, room, q, RCODE_NOERROR, EDE_NONE, self->core.policy.settings.ttl_s), RCODE_NOERROR, SOURCE_POLICY);
+    else
+        core_known(&self->core, q, ask->a.key, now_ms, stale_now, self->answer, room, &o);
     return end(self, ask, &o);
 }
 

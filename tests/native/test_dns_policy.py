@@ -10,7 +10,7 @@ import pytest
 from blockd.native._dns import Core
 from blockd.native._table import Table
 from blockd.terms import Kind, Source
-from tests.native.dns_tools import CELL, KEY, NONE, NXDOMAIN, REFUSED, Rig, ask_for, check_soa, ede, wire
+from tests.native.dns_tools import CELL, KEY, NONE, NXDOMAIN, REFUSED, Rig, ask_for, check_soa, ede, read, wire
 
 NOTHING = (NONE, -1, -1, ())
 SHADOW = (NONE, -1, -1, (CELL + 5,))
@@ -123,6 +123,18 @@ def test_hosts_of_url_entries_lose_their_https_records_alone(rig, tmp_path):
 def test_a_url_host_that_is_blocked_is_blocked(rig, tmp_path):
     rig.swap(tmp_path, {"host.example": [(Kind.URL_HOST, 1), (Kind.SUBTREE, 2)]}, [BLOCK], lambda *_: 0)
     assert rig.send(ask_for("host.example", "HTTPS")).rcode() == dns.rcode.NXDOMAIN
+
+
+def test_a_combination_that_python_lets_pass_can_name_a_url_host(rig, tmp_path):
+    """The first question of a combination goes through Python: the mark holds for it too."""
+    entries = {"www.host.example": [(Kind.URL_HOST, 1), (Kind.SUBTREE, 2)], "host.example": [(Kind.SUBTREE, 3)]}
+    rig.swap(tmp_path, entries, [SHADOW], lambda *_: 0xFFFFFFFF)
+    query = ask_for("www.host.example", "HTTPS", use_edns=0)
+    ask = rig.ask(query)
+    assert ask.why == "hits"
+    for answer in (rig.core.known(ask, rig.now_ms), rig.core.stale(ask, rig.now_ms)):
+        check_soa(read(answer, query), query)
+    assert rig.core.known(rig.ask(ask_for("www.host.example")), rig.now_ms) is None
 
 
 def test_marks_of_lists_in_shadow_are_not_in_force(rig, tmp_path):
