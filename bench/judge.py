@@ -1,4 +1,4 @@
-"""What issue 3 says must be reached, against what a run has measured: `python bench/judge.py DIR`.
+"""The goals of the data plane, against what a run has measured: `python bench/judge.py DIR`.
 
 Every ratio is that of two servers in one part of one run. It is made of each round by itself, since the two were asked within seconds of each other, and
 the middle of the rounds counts. A ratio stands twice: of answers a second, and of answers for each second of the server's processor time. A goal is reached

@@ -1,4 +1,4 @@
-"""blockd and its peers side by side: the same lists, one core each, the same queries, rounds in turn; what issue 3 asks for in one command.
+"""blockd and its peers side by side: the same lists, one core each, the same queries, rounds in turn; every goal of the data plane in one command.
 
     python bench/peers.py [--output DIR] [--parts size-1,sizes] [--resume] [--publish]
     python bench/peers.py --parts size-100000 --only blockd,raw,dnsdist --rounds 1
