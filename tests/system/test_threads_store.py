@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import signal
@@ -63,7 +64,7 @@ class Store:
     def start(self, gw: Gateway) -> None:
         """Start the daemon as systemd does: the descriptors from 3 on, their names beside them."""
         names = list(self.kept)
-        at = [os.dup2(self.kept[name], 100 + n) for n, name in enumerate(names)]  # out of the way of the numbers that they get
+        at = [fcntl.fcntl(self.kept[name], fcntl.F_DUPFD, 100) for name in names]  # free ones, out of the way of the numbers that they get
         moves = " ".join(f"{3 + n}<&{fd}" for n, fd in enumerate(at))
         closes = " ".join(f"{fd}<&-" for fd in at)
         listen = {"LISTEN_FDS": str(len(names)), "LISTEN_FDNAMES": ":".join(names)}
