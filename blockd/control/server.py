@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import random
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -65,6 +66,7 @@ class Control:
         self._tasks: list[asyncio.Task[None]] = []
         self._counts_alarm: tuple[Alarm, ...] = ()
         self._key_faults: list[str] = []
+        self._keys_looking = threading.Lock()  # one look at a time: an older one must not overwrite what a newer one found
         self._working = False
 
     async def start(self, config: Config, sockets: Mapping[str, socket.socket], slab: Slab, live: LiveGeneration | None) -> None:
@@ -189,11 +191,12 @@ class Control:
             await asyncio.sleep(COLLECT_EVERY_S)
 
     def _look_at_keys(self) -> None:
-        found = list(own_keys.faults(self._config.state_dir))
-        for line in found:
-            if line not in self._key_faults:
-                LOG.error("%s", line)
-        self._key_faults = found
+        with self._keys_looking:
+            found = list(own_keys.faults(self._config.state_dir))
+            for line in found:
+                if line not in self._key_faults:
+                    LOG.error("%s", line)
+            self._key_faults = found
 
     # What is shown
 
