@@ -2,6 +2,7 @@
 
 *Alive* means that the process answers at all. *Ready* means that it should be given traffic: its listeners answer, an upstream answers, and
 some verified policy is loaded. Readiness never asks whether a feed is fresh: one bad feed would otherwise withdraw every gateway at once.
+Nor does it ask for XDP where our own resolver stands behind it: that answers what XDP does not. As a sidecar XDP is all there is.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ def why_not_ready(facts: Facts) -> tuple[str, ...]:
     reasons = []
     if not facts.roles:
         reasons.append("no role has reported yet")
-    waiting = (role for role in facts.roles if role.state != "ready")
+    resolver = any(role.name == "resolver" for role in facts.roles)
+    waiting = (role for role in facts.roles if role.state != "ready" and not (role.name == "xdp" and resolver))
     reasons.extend(f"{role.name} is {role.state}" + (f": {role.why_not}" if role.why_not else "") for role in waiting)
     if facts.upstreams and not any(upstream.up for upstream in facts.upstreams) and not any("upstream" in reason for reason in reasons):
         reasons.append("no upstream answers")

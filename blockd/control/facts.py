@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def facts(config: Config, state: State, peers: Sequence[Peer], own: RoleFacts, admin: Sequence[str], extra: Iterable[Alarm] = ()) -> Facts:
     """`own`: the control role itself; `admin`: the addresses of the admin listener; `extra`: alarms that the updater does not know."""
-    roles = (own, *(_role(peer) for peer in peers))
+    there = (own, *(_role(peer) for peer in peers))
+    everyone = there + _missing(config, there)
     listen: dict[str, Sequence[str]] = {}
     for peer in peers:
         for door, addresses in peer.health.get("listen", {}).items():
@@ -34,9 +35,9 @@ def facts(config: Config, state: State, peers: Sequence[Peer], own: RoleFacts, a
         upstreams=upstreams,
         xdp=next((_xdp(peer.health["xdp"]) for peer in peers if peer.health.get("xdp")), XdpFacts()),
         workers=_workers([peer.health["workers"] for peer in peers if peer.health.get("workers")]),
-        roles=roles + _missing(config, roles),
+        roles=everyone,
         listen=listen,
-        alarms=(*state.alarms, *extra, *_behind(peers, state)),
+        alarms=(*state.alarms, *extra, *_behind(peers, state), *_without_xdp(everyone)),
         before_lists=config.dns.before_lists,
     )
 
@@ -89,6 +90,14 @@ def _workers(reports: Sequence[Mapping[str, int]]) -> WorkerFacts:
 
     events = {event: total(event) for event in WORKER_EVENTS} if reports else {}
     return WorkerFacts(total("threads"), total("running"), total("restarts"), events)
+
+
+def _without_xdp(roles: Sequence[RoleFacts]) -> tuple[Alarm, ...]:
+    """XDP is not there, and our resolver answers in its place: no reason to withdraw, but one to look."""
+    if not any(role.name == "resolver" for role in roles):
+        return ()
+    why = [role.why_not or role.state for role in roles if role.name == "xdp" and role.state != "ready"]
+    return tuple(Alarm("xdp", f"XDP does not answer, the resolver does: {text}") for text in why)
 
 
 def _behind(peers: Sequence[Peer], state: State) -> tuple[Alarm, ...]:

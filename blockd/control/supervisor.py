@@ -66,6 +66,7 @@ class Supervisor:
     def __init__(self, path: Path, roles: str) -> None:
         self._path = path
         self._config: Config = load(path)
+        self._asked = roles
         self._roles = roles_of(self._config, roles)
         self._sockets: dict[str, socket.socket] = {}
         self._threads = 1
@@ -253,6 +254,8 @@ class Supervisor:
         config = load(self._path)
         if (config.state_dir, config.runtime_dir, config.run) != (self._config.state_dir, self._config.runtime_dir, self._config.run):
             raise Misconfigured("state_dir, runtime_dir and [run] cannot change while blockd runs: restart it")
+        if self._asked == "all" and (more := set(roles_of(config, "all")) - set(self._roles)):
+            raise Misconfigured(f"it needs the role {', '.join(sorted(more))}, and a role starts only with blockd: restart it")
         threads = config.dns.thread_count(usable_cores())
         listeners = wanted(config, self._roles, threads, self._sockets)
         new = bind_missing(listeners, self._sockets)

@@ -39,6 +39,13 @@ def test_one_upstream_is_enough():
     assert why_not_ready(replace(FULL, upstreams=(DOWN, UpstreamFacts("udp://192.0.2.54:53", up=True)))) == ()
 
 
+def test_xdp_decides_only_where_no_resolver_of_ours_stands_behind_it():
+    down = RoleFacts("xdp", 0, "down", "it is not connected to control")
+    assert why_not_ready(replace(FULL, roles=(*FULL.roles, down))) == ()
+    sidecar = tuple(role for role in FULL.roles if role.name != "resolver")
+    assert why_not_ready(replace(FULL, roles=(*sidecar, down))) == ("xdp is down: it is not connected to control",)
+
+
 def test_a_feed_never_decides():
     # Anycast: one bad feed must not withdraw every gateway at once.
     stale = tuple(replace(one, expires=1.0, last_success=1.0, last_result=None, state="none") for one in FULL.lists)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from blockd.admin.facts import Alarm, RoleFacts, TableFacts, WorkerFacts
@@ -73,3 +74,13 @@ def test_threads_and_what_they_counted_come_from_every_process_that_has_some():
         ("worker_restart",): 2,
     }
     assert reported(built(peer("web", ready=True))) == {}, "nobody has told: nothing went back to 0"
+
+
+def test_xdp_that_is_not_there_is_an_alarm_and_not_a_reason_to_withdraw():
+    config = replace(CONFIG, dns=replace(CONFIG.dns, xdp="generic", xdp_interface="eth0"))
+    peers = (peer("resolver", ready=True), peer("web", ready=True))
+    shown = facts(config, State(TableFacts(4, 10, 100)), peers, OWN, [])
+    assert why_not_ready(shown) == ()
+    assert [(alarm.code, alarm.text) for alarm in shown.alarms] == [
+        ("xdp", "XDP does not answer, the resolver does: it is not connected to control")
+    ]

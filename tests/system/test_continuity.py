@@ -126,6 +126,16 @@ def test_a_list_can_be_switched_by_a_reload(gw):
         time.sleep(0.05)
 
 
+def test_a_reload_that_needs_one_more_role_is_refused_and_the_node_stays_ready(gw):
+    gw.config.write_text(gw.config.read_text().replace("[dns]\n", '[dns]\nxdp = "generic"\nxdp_interface = "lo"\n', 1))
+    gw.process.send_signal(signal.SIGHUP)
+    end = time.monotonic() + 10
+    while "it needs the role xdp, and a role starts only with blockd: restart it" not in gw.log():
+        assert time.monotonic() < end, gw.log()
+        time.sleep(0.05)
+    assert gw.status()["ready"]
+
+
 def test_the_death_of_control_loses_no_query(gw):
     with Stream(gw.door("udp")) as stream:
         for _ in range(2):
