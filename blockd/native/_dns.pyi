@@ -107,6 +107,9 @@ class Core:
         "mismatch" (not our ID, question, QR: keep waiting), "malformed".
         """
 
+    def keep(self, ask: Ask, reply: Reply, now_ms: int) -> None:
+        """Cache `reply` if it may be; nobody is answered, and no answer is counted."""
+
     def finish(self, ask: Ask, reply: Reply, now_ms: int) -> bytes:
         """Cache `reply` if it may be, and write this client's answer: own ID, case, OPT; truncated to its room with TC."""
 

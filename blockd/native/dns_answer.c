@@ -175,32 +175,49 @@ PyObject *core_py_failure(PyObject *object, PyObject *args)
     return end(self, ask, &o);
 }
 
-PyObject *core_py_finish(PyObject *object, PyObject *args)
+/* An Ask, its Reply and the time; the reply goes into the caches, once. Returns 0 with an exception. */
+static reply_object *keep(core_object *self, PyObject *args, const char *format, ask_object **ask, core_body *b)
 {
-    core_object *self = (core_object *)object;
-    module_state *state = python_state(object);
+    module_state *state = python_state((PyObject *)self);
     PyObject *argument, *reply_argument, *now;
     uint64_t now_ms;
-    ask_object *ask;
-    core_outcome o;
-    if (!PyArg_ParseTuple(args, "OOO:finish", &argument, &reply_argument, &now) || !python_ask(argument, state, &ask) || !python_milliseconds(now, &now_ms))
+    if (!PyArg_ParseTuple(args, format, &argument, &reply_argument, &now) || !python_ask(argument, state, ask) || !python_milliseconds(now, &now_ms))
         return 0;
     reply_object *reply = (reply_object *)reply_argument;
     if (!Py_IS_TYPE(reply_argument, (PyTypeObject *)state->reply)) {
         PyErr_SetString(PyExc_TypeError, "not a Reply");
         return 0;
     }
-    if (reply->key.hi != ask->a.key.hi || reply->key.lo != ask->a.key.lo) {
+    if (reply->key.hi != (*ask)->a.key.hi || reply->key.lo != (*ask)->a.key.lo) {
         PyErr_SetString(PyExc_ValueError, "the reply is to another question");
         return 0;
     }
-    uint32_t size = reply->r.size - ask->a.q.end, additional = reply->r.size - reply->r.additional_at;
-    core_body b = { reply->body, size, additional, { reply->r.counts[0], reply->r.counts[1], reply->r.counts[2] }, core_client_rcode(reply->r.rcode), reply->r.ede };
+    uint32_t size = reply->r.size - (*ask)->a.q.end, additional = reply->r.size - reply->r.additional_at;
+    *b = (core_body){ reply->body, size, additional, { reply->r.counts[0], reply->r.counts[1], reply->r.counts[2] }, core_client_rcode(reply->r.rcode), reply->r.ede };
     if (!reply->r.failed)
-        core_recovered(&self->core, ask->a.key);
+        core_recovered(&self->core, (*ask)->a.key);
     if (!reply->kept)
-        core_keep(&self->core, ask->a.key, &ask->a.q, &b, reply->r.ttl_s, reply->epoch, reply->speaks, now_ms);
+        core_keep(&self->core, (*ask)->a.key, &(*ask)->a.q, b, reply->r.ttl_s, reply->epoch, reply->speaks, now_ms);
     reply->kept = 1;
+    return reply;
+}
+
+PyObject *core_py_keep(PyObject *object, PyObject *args)
+{
+    ask_object *ask;
+    core_body b;
+    return keep((core_object *)object, args, "OOO:keep", &ask, &b) ? Py_NewRef(Py_None) : 0;
+}
+
+PyObject *core_py_finish(PyObject *object, PyObject *args)
+{
+    core_object *self = (core_object *)object;
+    ask_object *ask;
+    core_body b;
+    core_outcome o;
+    const reply_object *reply = keep(self, args, "OOO:finish", &ask, &b);
+    if (!reply)
+        return 0;
     size_t room = begin(self, ask);
     if (reply->r.truncated)
         core_answered(&o, answer_bare(self->answer, room, &ask->a.q, b.rcode, b.ede, 1), answer_rcode(&ask->a.q, b.rcode), SOURCE_UPSTREAM);

@@ -140,6 +140,7 @@ static PyMethodDef core_methods[] = {
     { "note", core_py_note, METH_O, "Count a verdict's cells." },
     { "failure", core_py_failure, METH_VARARGS, "An answer that is an rcode and an EDE." },
     { "walk_reply", core_py_walk_reply, METH_VARARGS, "Check an upstream's answer: Reply, \"mismatch\" or \"malformed\"." },
+    { "keep", core_py_keep, METH_VARARGS, "Cache a reply; nobody is answered." },
     { "finish", core_py_finish, METH_VARARGS, "Cache a reply and write this client's answer." },
     { "remember_failure", core_py_remember_failure, METH_VARARGS, "Do not ask this again for a while." },
     { "flush", core_flush, METH_NOARGS, "Forget all cached answers and failures." },

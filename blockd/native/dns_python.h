@@ -109,6 +109,7 @@ PyObject *core_py_blocked(PyObject *object, PyObject *args);
 PyObject *core_py_note(PyObject *object, PyObject *number);
 PyObject *core_py_failure(PyObject *object, PyObject *args);
 PyObject *core_py_walk_reply(PyObject *object, PyObject *args);
+PyObject *core_py_keep(PyObject *object, PyObject *args);
 PyObject *core_py_finish(PyObject *object, PyObject *args);
 PyObject *core_py_remember_failure(PyObject *object, PyObject *args);
 

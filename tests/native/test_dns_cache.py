@@ -363,6 +363,16 @@ def test_a_cached_answer_is_better_than_a_failure(rig):
     assert rig.send(query).answer
 
 
+def test_what_is_kept_for_nobody_is_cached_and_not_counted(rig):
+    query = ask_for("www.example.com")
+    ask = rig.ask(query)
+    rig.core.remember_failure(ask, rig.now_ms)
+    rig.core.keep(ask, rig.reply(ask, upstream_answer(ask, *RECORDS)), rig.now_ms)
+    assert rig.responses("NOERROR", Source.UPSTREAM) == 0
+    assert rig.send(query).answer
+    assert rig.responses("NOERROR", Source.CACHE) == 1
+
+
 def test_failures_have_a_limit(rig):
     """A flood of names that fail takes no more memory, and is counted."""
     for number in range(40_000):

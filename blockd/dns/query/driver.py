@@ -127,7 +127,7 @@ class Job:
             driver.core.remember_failure(self.ask, driver.now_ms())
         blocked, notes = driver.rule_targets(reply) if walked == driver.epoch else (None, [])
         if not self.waiters and not failed and blocked is None and walked == driver.epoch:
-            driver.core.finish(self.ask, reply, driver.now_ms())  # all have an old answer: this one is for the cache
+            driver.core.keep(self.ask, reply, driver.now_ms())  # all have an old answer: this one is for the cache
 
         def give(waiter: Waiter) -> int:
             ask, deliver, epoch = waiter
